@@ -1,0 +1,1 @@
+"""AutoML-GPT on Ray: a language model, a classical optimiser and early metrics share the tuning loop."""

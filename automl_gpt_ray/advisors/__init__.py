@@ -1,0 +1,1 @@
+"""Advisors: who proposes configurations and reviews running trials."""

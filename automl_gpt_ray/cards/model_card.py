@@ -1,0 +1,133 @@
+"""The Model Card: what a model is, what may be chosen about it, and how it is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
+
+from automl_gpt_ray.cards.data_card import InputType, Task
+from automl_gpt_ray.errors import CardError, FieldProblems, Problem, SpaceError, did_you_mean
+from automl_gpt_ray.parameters import ConstantParameter, Parameter
+from automl_gpt_ray.space import SearchSpace
+from automl_gpt_ray.yaml_file import build, read_yaml
+
+Group = Literal["data_processing", "architecture", "hyperparameters"]
+GROUPS: tuple[Group, ...] = ("data_processing", "architecture", "hyperparameters")
+"""The three things the paper's prompt asks for, in its order."""
+
+
+class ModelCard(BaseModel):
+    """A model: name, structure, description, what may be chosen, and how it is trained.
+
+    The three groups together are one flat search space; a name may stand in one group only, and
+    conditions (`when`) may refer to names of the same or an earlier group.
+
+    Attributes:
+        name: Short, unique name.
+        structure: The architecture in one line.
+        description: What it is good at, in words. Untrusted text.
+        tasks: Tasks it serves.
+        input_types: Inputs it takes.
+        data_processing: Choices about the data (imputation, augmentation, encoding, ...).
+        architecture: Hyperparameters of its structure; changing one means a new model.
+        hyperparameters: Hyperparameters of its training.
+        hot: Names that may change while a trial trains.
+        trainable: `package.module:function`, called as a Ray Tune function trainable.
+        evaluate: `package.module:function` that scores a checkpoint on the test split; by default
+            the function `evaluate` beside the trainable, where there is one.
+        step: What one training step of the card is (`epoch`, `10 boosting rounds`).
+        max_steps: Steps of a full training.
+        source: Where the default settings come from.
+        licence: Licence of the model.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str = Field(min_length=1, max_length=200)
+    structure: str
+    description: str = ""
+    tasks: list[Task] = Field(min_length=1)
+    input_types: list[InputType] = Field(min_length=1)
+    data_processing: dict[str, Parameter] = Field(default_factory=dict)
+    architecture: dict[str, Parameter] = Field(default_factory=dict)
+    hyperparameters: dict[str, Parameter] = Field(min_length=1)
+    hot: list[str] = Field(default_factory=list)
+    trainable: str
+    evaluate: str | None = None
+    step: str = "epoch"
+    max_steps: int = Field(default=10, ge=1)
+    source: str = ""
+    licence: str = ""
+
+    @field_validator("trainable", "evaluate")
+    @classmethod
+    def _importable_name(cls, name: str | None) -> str | None:
+        if name is not None and not all(p and p.replace(".", "_").isidentifier() for p in name.split(":", 1)):
+            raise ValueError("must be written `package.module:function` | name an importable function")
+        if name is not None and ":" not in name:
+            raise ValueError("must be written `package.module:function` | name an importable function")
+        return name
+
+    @field_validator(*GROUPS)
+    @classmethod
+    def _group(cls, group: dict[str, Parameter], info: ValidationInfo) -> dict[str, Parameter]:
+        earlier: dict[str, Parameter] = {}
+        for name in GROUPS[: GROUPS.index(cast("Group", info.field_name))]:
+            earlier.update(info.data.get(name, {}))
+        problems = [*_repeated(group, earlier), *_without_default(group)]
+        try:
+            SearchSpace({**earlier, **group})
+        except SpaceError as error:
+            problems += error.problems
+        if problems:
+            raise FieldProblems(problems)
+        return group
+
+    @field_validator("hot")
+    @classmethod
+    def _known_hot(cls, hot: list[str], info: ValidationInfo) -> list[str]:
+        names = {name for group in GROUPS for name in info.data.get(group, {})}
+        unknown = [name for name in hot if name not in names]
+        # Where a group was itself refused, its names are unknown here through no fault of `hot`.
+        if unknown and all(group in info.data for group in GROUPS):
+            raise ValueError(f"`{unknown[0]}` is not a hyperparameter of this card | {did_you_mean(unknown[0], names)}")
+        return hot
+
+    @property
+    def space(self) -> SearchSpace:
+        """All three groups as one search space, in the paper's order."""
+        return SearchSpace({n: p for group in GROUPS for n, p in getattr(self, group).items()})
+
+    def group_of(self, name: str) -> Group:
+        """Return the group that hyperparameter `name` stands in."""
+        return next(group for group in GROUPS if name in getattr(self, group))
+
+
+def load_model_card(path: str | Path) -> ModelCard:
+    """Read a Model Card from a YAML file.
+
+    Raises:
+        CardError: With every problem found, a default missing from a hyperparameter included.
+    """
+    file = Path(path)
+    return parse_model_card(read_yaml(file, CardError), str(file))
+
+
+def parse_model_card(values: dict[str, Any], source: str = "model card") -> ModelCard:
+    """Check `values` and return the Model Card; errors as in `load_model_card`."""
+    return build(ModelCard, values, source, CardError)
+
+
+def _repeated(group: dict[str, Parameter], earlier: dict[str, Parameter]) -> list[Problem]:
+    return [Problem(name, "stands in two groups", remedy="keep it in one") for name in group if name in earlier]
+
+
+def _without_default(group: dict[str, Parameter]) -> list[Problem]:
+    remedy = "every method starts from the card's default configuration: give one"
+    return [
+        Problem(f"{name}.default", "required key is missing", remedy=remedy)
+        for name, parameter in group.items()
+        if not isinstance(parameter, ConstantParameter) and "default" not in parameter.model_fields_set
+    ]

@@ -1,0 +1,1 @@
+"""Learning curves: predicting them, and scoring the predictions."""

@@ -1,0 +1,212 @@
+"""The errors of the package, and what a caller does about each.
+
+    AutoMLGPTError
+    ├── InputError          stop: something a person wrote is wrong; every problem is listed
+    │   ├── CardError       a Data Card, Model Card or Request
+    │   ├── SpaceError      a search space, or a configuration outside it
+    │   ├── JobError        a job file, an override, or an argument
+    │   └── DataError       data that is missing, unreadable or not what its card says
+    ├── LLMError            the language model gave no usable text
+    │   ├── LLMUnavailable  retry, then follow the outage policy (timeout, reset, 429, 5xx)
+    │   └── LLMRejected     do not retry: the server refuses this request (key, model name, size)
+    ├── AdviceError         fall back to another advisor: this one has no proposal now
+    ├── TrainingError       the trial failed; carries the class of failure that advisors learn from
+    └── JournalError        stop: the record of the run cannot be read or written
+
+An `InputError` is shown to a person as it is, without a traceback.
+"""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar
+
+from pydantic import ValidationError
+
+MAX_SHOWN = 120
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with an input.
+
+    Attributes:
+        field: Where, as a dotted path (`hyperparameters.eta.low`).
+        rule: What must hold there.
+        got: The value found, shortened; empty when the field is absent.
+        remedy: What to do about it.
+    """
+
+    field: str
+    rule: str
+    got: str = ""
+    remedy: str = ""
+
+    def __str__(self) -> str:
+        got = f", got {self.got}" if self.got else ""
+        remedy = f". {self.remedy[0].upper()}{self.remedy[1:]}" if self.remedy else ""
+        return f"`{self.field}`: {self.rule}{got}{remedy}."
+
+
+class FieldProblems(ValueError):
+    """Raised by a pydantic validator that found several problems; fields are relative to its own."""
+
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__("; ".join(map(str, self.problems)))
+
+
+class AutoMLGPTError(Exception):
+    """Every error this package raises on purpose."""
+
+
+class InputError(AutoMLGPTError):
+    """Something a person wrote is wrong. Holds all the problems found, not the first.
+
+    Args:
+        source: The file or object that was read, for the first line of the message.
+        problems: At least one problem.
+    """
+
+    noun: ClassVar[str] = "input"
+
+    def __init__(self, source: str, problems: Iterable[Problem]) -> None:
+        self.source = source
+        self.problems: tuple[Problem, ...] = tuple(problems)
+        super().__init__(source, self.problems)
+
+    def __str__(self) -> str:
+        count = len(self.problems)
+        head = f"{self.source}: {count} problem{'s' if count != 1 else ''} in the {self.noun}"
+        return "\n".join([head, *(f"  - {problem}" for problem in self.problems)])
+
+
+class CardError(InputError):
+    """A Data Card, Model Card or Request cannot be used as written."""
+
+    noun = "card"
+
+
+class SpaceError(InputError):
+    """A search space is ill-formed, or a configuration lies outside it."""
+
+    noun = "search space"
+
+
+class JobError(InputError):
+    """A job file, a command-line override or an argument cannot be used."""
+
+    noun = "job"
+
+
+class DataError(InputError):
+    """Data is missing, unreadable, or does not match its Data Card."""
+
+    noun = "data"
+
+
+class LLMError(AutoMLGPTError):
+    """The language model gave no usable text."""
+
+
+class LLMUnavailable(LLMError):
+    """The server did not answer this time: retry, then follow the outage policy.
+
+    Args:
+        message: What happened, without any key or header.
+        retry_after: Seconds the server asked us to wait, where it said so.
+    """
+
+    def __init__(self, message: str, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class LLMRejected(LLMError):
+    """The server answered that it will not serve this request; retrying cannot help."""
+
+
+class AdviceError(AutoMLGPTError):
+    """An advisor has no proposal or review now; the caller falls back to another one."""
+
+
+class TrainingError(AutoMLGPTError):
+    """A trial failed for a reason that depends on its configuration.
+
+    Args:
+        kind: Class of failure shown to advisors: `nan`, `oom`, `timeout` or `error`.
+        message: What happened, for a person.
+    """
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(kind, message)
+        self.kind = kind
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {self.message}"
+
+
+class JournalError(AutoMLGPTError):
+    """The journal cannot be read or written; going on would lose the record of the run."""
+
+
+def shown(value: Any) -> str:
+    """Return `value` as it appears in an error message: short, on one line."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """Return "did you mean `x`?" for the closest known word, or the list of known ones."""
+    words = sorted(known)
+    close = difflib.get_close_matches(word, words, n=1)
+    if close:
+        return f"did you mean `{close[0]}`?"
+    return f"known: {', '.join(f'`{w}`' for w in words)}" if words else ""
+
+
+def problems_of(error: ValidationError, known_keys: Sequence[str] = ()) -> list[Problem]:
+    """Translate pydantic's errors into `Problem`s, one a field.
+
+    Args:
+        error: What pydantic raised.
+        known_keys: Keys allowed at the top level, for suggestions on unknown ones.
+    """
+    return [p for item in error.errors(include_url=False) for p in _problems(dict(item), known_keys)]
+
+
+_TAGS = frozenset({"float", "int", "choice", "constant"})
+
+
+def _problems(item: dict[str, Any], known_keys: Sequence[str]) -> list[Problem]:
+    error = item.get("ctx", {}).get("error")
+    if not isinstance(error, FieldProblems):
+        return [_problem(item, known_keys)]
+    path = [str(part) for part in item["loc"] if part not in _TAGS]
+    return [replace(p, field=".".join([*path, p.field] if p.field else path)) for p in error.problems]
+
+
+def _problem(item: dict[str, Any], known_keys: Sequence[str]) -> Problem:
+    # pydantic puts the tag of a discriminated union into the path; a reader's file has no such key.
+    path = [str(part) for part in item["loc"] if part not in _TAGS]
+    field = ".".join(path) or "(whole)"
+    kind, value = item["type"], item.get("input")
+    if kind == "extra_forbidden":
+        known = known_keys if len(path) == 1 else ()
+        return Problem(field, "unknown key", shown(value), did_you_mean(path[-1], known) or "remove it")
+    if kind == "missing":
+        return Problem(field, "required key is missing", remedy="add it")
+    if kind == "value_error":
+        error = item.get("ctx", {}).get("error")
+        rule, _, remedy = str(error).partition(" | ")
+        return Problem(field, rule, shown(value), remedy)
+    return Problem(field, item["msg"][0].lower() + item["msg"][1:], shown(value))
+
+
+def finite(value: float | None) -> bool:
+    """Return whether `value` is a number (not None, NaN or infinite)."""
+    return value is not None and math.isfinite(value)

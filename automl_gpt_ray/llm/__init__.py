@@ -1,0 +1,1 @@
+"""Clients of language models, and wrappers around them, behind one method."""

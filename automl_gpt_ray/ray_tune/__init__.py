@@ -1,0 +1,1 @@
+"""The edge to Ray Tune: searcher, domains, trials and the run itself."""

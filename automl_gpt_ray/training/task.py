@@ -1,0 +1,30 @@
+"""What a trainable is told besides its configuration."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.records import Objective
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """The work of every trial of a run; the same object for all of them.
+
+    A trainable that takes a second parameter named `task` is given this; one that takes only
+    `config`, like any Ray Tune function trainable, is not.
+
+    Attributes:
+        data: The data set; `data.load.path` is absolute.
+        objective: Metric and direction the run optimises.
+        max_steps: Steps of a full training.
+        seed: For splits (the same in every trial) and initial weights.
+        threads: CPU threads a trial may use.
+    """
+
+    data: DataCard
+    objective: Objective
+    max_steps: int
+    seed: int = 0
+    threads: int = 1
