@@ -9,6 +9,7 @@
     ├── LLMError            the language model gave no usable text
     │   ├── LLMUnavailable  retry, then follow the outage policy (timeout, reset, 429, 5xx)
     │   └── LLMRejected     do not retry: the server refuses this request (key, model name, size)
+    │       └── LLMBudgetExceeded  ask no more in this run: calls, tokens or money are spent
     ├── AdviceError         fall back to another advisor: this one has no proposal now
     ├── TrainingError       the trial failed; carries the class of failure that advisors learn from
     └── JournalError        stop: the record of the run cannot be read or written
@@ -20,6 +21,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -48,7 +50,8 @@ class Problem:
     def __str__(self) -> str:
         got = f", got {self.got}" if self.got else ""
         remedy = f". {self.remedy[0].upper()}{self.remedy[1:]}" if self.remedy else ""
-        return f"`{self.field}`: {self.rule}{got}{remedy}."
+        text = f"`{self.field}`: {self.rule}{got}{remedy}"
+        return text if text.endswith(("?", "…", ".")) else f"{text}."
 
 
 class FieldProblems(ValueError):
@@ -129,8 +132,22 @@ class LLMRejected(LLMError):
     """The server answered that it will not serve this request; retrying cannot help."""
 
 
+class LLMBudgetExceeded(LLMRejected):
+    """The run may not ask the model again: its calls, tokens or money are spent."""
+
+
 class AdviceError(AutoMLGPTError):
-    """An advisor has no proposal or review now; the caller falls back to another one."""
+    """An advisor has no proposal or review now; the caller falls back to another one.
+
+    Args:
+        message: Why.
+        outage: Whether the cause is a language model that cannot be reached or will not answer, so
+            that the outage policy applies, rather than a passing lack of ideas.
+    """
+
+    def __init__(self, message: str, outage: bool = False) -> None:
+        super().__init__(message)
+        self.outage = outage
 
 
 class TrainingError(AutoMLGPTError):
@@ -154,9 +171,25 @@ class JournalError(AutoMLGPTError):
     """The journal cannot be read or written; going on would lose the record of the run."""
 
 
+class _BoundedRepr(reprlib.Repr):
+    """A repr whose cost is bounded too: a few YAML aliases can stand for a list of billions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxlevel, self.maxdict, self.maxlist, self.maxtuple = 4, 8, 12, 12
+        self.maxstring = self.maxother = self.maxlong = 2 * MAX_SHOWN
+
+    def repr_str(self, x: str, level: int) -> str:
+        """Cut at the end, where `reprlib` cuts in the middle: readers compare beginnings."""
+        return repr(x[: self.maxstring])
+
+
+_REPR = _BoundedRepr()
+
+
 def shown(value: Any) -> str:
     """Return `value` as it appears in an error message: short, on one line."""
-    text = " ".join(repr(value).split())
+    text = " ".join(_REPR.repr(value).split())
     return text if len(text) <= MAX_SHOWN else text[: MAX_SHOWN - 1] + "…"
 
 

@@ -7,14 +7,18 @@ interval. It knows no other parameter: what holds between them is `space.SearchS
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from automl_gpt_ray import intervals
 from automl_gpt_ray.records import Scalar
 
 # Beyond this many steps a quantised range is as good as continuous, and listing it would not help.
 MAX_GRID = 1000
+# The largest whole number up to which floats count exactly: what the unit interval can tell apart.
+MAX_INT = 2**53
 
 
 class _Parameter(BaseModel):
@@ -41,7 +45,8 @@ class FloatParameter(_Parameter):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log, self.step, self.default)
+        intervals.check_range(self.low, self.high, self.log, self.step, self.default)
+        _check_default(self.default, self.fault)
         return self
 
     @property
@@ -53,7 +58,8 @@ class FloatParameter(_Parameter):
         """Return why `value` is not allowed, or an empty string."""
         if isinstance(value, bool) or not isinstance(value, int | float):
             return "must be a number"
-        if not math.isfinite(value) or not _within(float(value), self.low, self.high):
+        # The range first: a whole number of hundreds of digits fits no float.
+        if not intervals.within(value, self.low, self.high):
             return f"must be between {self.low:g} and {self.high:g}"
         if self.step and abs(self._snap(float(value)) - value) > 1e-9 * max(1.0, abs(value)):
             return f"must be {self.low:g} plus a multiple of {self.step:g}"
@@ -65,17 +71,34 @@ class FloatParameter(_Parameter):
         return self.start if number is None else self._snap(min(max(number, self.low), self.high))
 
     def to_unit(self, value: Scalar) -> float:
-        """Map an allowed value to [0, 1]."""
-        return _to_unit(float(value), self.low, self.high, self.log)  # type: ignore[arg-type]
+        """Map an allowed value to [0, 1]; on a grid, to the centre of its share."""
+        return intervals.to_unit(float(value), *self._ends, self.log)  # type: ignore[arg-type]
 
     def from_unit(self, unit: float) -> float:
         """Map [0, 1] to an allowed value, of six significant digits: more would only be noise to read."""
-        return self._snap(float(f"{_from_unit(unit, self.low, self.high, self.log):.6g}"))
+        value = intervals.from_unit(unit, *self._ends, self.log)
+        return self._snap(value if self.step else intervals.readable(value, self.low, self.high, self.log))
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return (
+            intervals.padded(self.low, self.low + self._steps * self.step, self.step, self.log)
+            if self.step
+            else (self.low, self.high)
+        )
+
+    @property
+    def grid_size(self) -> int | None:
+        """How many values the grid holds; None without a `step`."""
+        return self._steps + 1 if self.step else None
+
+    @property
+    def _steps(self) -> int:
+        return math.floor((self.high - self.low) / self.step + 1e-9) if self.step else 0
 
     def _snap(self, value: float) -> float:
         if self.step:
-            top = math.floor((self.high - self.low) / self.step + 1e-9)
-            value = self.low + min(top, round((value - self.low) / self.step)) * self.step
+            value = self.low + min(self._steps, max(0, round((value - self.low) / self.step))) * self.step
             value = float(f"{value:.12g}")
         return min(max(value, self.low), self.high)
 
@@ -92,7 +115,10 @@ class IntParameter(_Parameter):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        _check_range(self.low, self.high, self.log, self.step, self.default)
+        if max(abs(self.low), abs(self.high), self.step) > MAX_INT:
+            raise ValueError("`low`, `high` and `step` must lie within ±2**53 | use a float on a log scale")
+        intervals.check_range(self.low, self.high, self.log, self.step, self.default)
+        _check_default(self.default, self.fault)
         return self
 
     @property
@@ -102,9 +128,9 @@ class IntParameter(_Parameter):
 
     def fault(self, value: Scalar) -> str:
         """Return why `value` is not allowed, or an empty string."""
-        if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
+        if isinstance(value, bool) or not isinstance(value, int | float):
             return "must be a whole number"
-        if not math.isinf(value) and int(value) != value:
+        if isinstance(value, float) and (math.isnan(value) or (math.isfinite(value) and value % 1)):
             return "must be a whole number"
         if not self.low <= value <= self.high:
             return f"must be between {self.low} and {self.high}"
@@ -118,16 +144,28 @@ class IntParameter(_Parameter):
         return self.start if number is None else self._snap(min(max(number, self.low), self.high))
 
     def to_unit(self, value: Scalar) -> float:
-        """Map an allowed value to [0, 1]."""
-        return _to_unit(float(value), self.low, self.high, self.log)  # type: ignore[arg-type]
+        """Map an allowed value to the centre of its share of [0, 1]."""
+        return intervals.to_unit(float(value), *self._ends, self.log)  # type: ignore[arg-type]
 
     def from_unit(self, unit: float) -> int:
-        """Map [0, 1] to an allowed value."""
-        return self._snap(_from_unit(unit, self.low, self.high, self.log))
+        """Map [0, 1] to an allowed value; without `log`, equal shares each."""
+        return self._snap(intervals.from_unit(unit, *self._ends, self.log))
+
+    @property
+    def _ends(self) -> tuple[float, float]:
+        return intervals.padded(self.low, self.low + self._steps * self.step, self.step, self.log)
+
+    @property
+    def grid_size(self) -> int:
+        """How many values there are."""
+        return self._steps + 1
+
+    @property
+    def _steps(self) -> int:
+        return (self.high - self.low) // self.step
 
     def _snap(self, value: float) -> int:
-        top = (self.high - self.low) // self.step
-        return self.low + min(top, max(0, round((value - self.low) / self.step))) * self.step
+        return self.low + min(self._steps, max(0, round((value - self.low) / self.step))) * self.step
 
 
 class ChoiceParameter(_Parameter):
@@ -140,6 +178,8 @@ class ChoiceParameter(_Parameter):
     @model_validator(mode="after")
     def _check(self) -> Self:
         keys = [_identity(c) for c in self.choices]
+        if any(isinstance(c, float) and not math.isfinite(c) for c in self.choices):
+            raise ValueError("`choices` must be finite | write NaN or infinity as a text the trainer understands")
         if len(set(keys)) != len(keys):
             raise ValueError("`choices` must differ | remove the repeated one")
         if "default" in self.model_fields_set and self.fault(self.default):
@@ -215,47 +255,17 @@ def _identity(value: Scalar) -> tuple[str, Scalar]:
     return kind, value
 
 
-def _within(value: float, low: float, high: float) -> bool:
-    # One part in 1e12 of slack: values survive JSON and logarithms, not bit for bit.
-    slack = 1e-12 * max(abs(low), abs(high))
-    return low - slack <= value <= high + slack
-
-
 def _as_number(value: Scalar) -> float | None:
     if isinstance(value, bool) or value is None:
         return None
     try:
         number = float(value)
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
+        # TypeError: a list or mapping from an unchecked reply. OverflowError: hundreds of digits.
         return None
     return number if math.isfinite(number) else None
 
 
-def _to_unit(value: float, low: float, high: float, log: bool) -> float:
-    if low == high:
-        return 0.5
-    if log:
-        value, low, high = math.log(max(value, low)), math.log(low), math.log(high)
-    return min(1.0, max(0.0, (value - low) / (high - low)))
-
-
-def _from_unit(unit: float, low: float, high: float, log: bool) -> float:
-    unit = min(1.0, max(0.0, unit))
-    if log:
-        return math.exp(math.log(low) + unit * (math.log(high) - math.log(low)))
-    return low + unit * (high - low)
-
-
-def _check_range(low: float, high: float, log: bool, step: float | None, default: float | None) -> None:
-    if not (math.isfinite(low) and math.isfinite(high)):
-        raise ValueError("`low` and `high` must be finite | give the widest range worth trying")
-    if low > high:
-        raise ValueError(f"`low` <= `high` must hold, got {low:g} > {high:g} | swap them")
-    if log and low <= 0:
-        raise ValueError(f"`low` must be above 0 on a log scale, got {low:g} | raise `low` or drop `log`")
-    if step is not None and step <= 0:
-        raise ValueError(f"`step` must be above 0, got {step:g} | remove it for a continuous range")
-    if default is not None and not low <= default <= high:
-        raise ValueError(
-            f"`default` must lie in [{low:g}, {high:g}], got {default:g} | move the default or widen the range"
-        )
+def _check_default(default: float | None, fault: Callable[[Scalar], str]) -> None:
+    if default is not None and (reason := fault(default)):
+        raise ValueError(f"`default` {reason}, got {default:g} | move the default onto the grid")

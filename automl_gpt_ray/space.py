@@ -80,6 +80,7 @@ class SearchSpace:
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Return everything that is wrong with `config`; empty when it may be trained."""
+        config = self._with_constants(config)
         unknown = [
             Problem(name, "unknown hyperparameter", shown(config[name]), did_you_mean(str(name), self.parameters))
             for name in config
@@ -96,7 +97,7 @@ class SearchSpace:
         problems = self.problems(config)
         if problems:
             raise SpaceError("configuration", problems)
-        return self.build(lambda name, parameter: parameter.clip(config[name]))
+        return self.build(lambda name, parameter: parameter.clip(config.get(name, parameter.start)))
 
     def clip(self, config: Mapping[str, Any]) -> tuple[dict[str, Scalar], list[str]]:
         """Return the nearest allowed configuration and a note on each change that was needed.
@@ -143,12 +144,19 @@ class SearchSpace:
         """Return one line a parameter for a person: its range, default and condition."""
         return [f"{name}: {describe(parameter)}" for name, parameter in self.parameters.items()]
 
+    def _with_constants(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        # Constants need not be written; conditions on them hold all the same.
+        full = dict(config)
+        for name, parameter in self.parameters.items():
+            if isinstance(parameter, ConstantParameter) and name not in full and self.is_active(name, full):
+                full[name] = parameter.value
+        return full
+
     def _problem(self, name: str, config: Mapping[str, Any]) -> Problem | None:
         parameter = self.parameters[name]
         active = self.is_active(name, config)
         if name not in config:
-            missing = active and not isinstance(parameter, ConstantParameter)
-            return Problem(name, "is missing", remedy=f"the default is {parameter.start!r}") if missing else None
+            return Problem(name, "is missing", remedy=f"the default is {parameter.start!r}") if active else None
         if not active:
             return Problem(name, f"exists only when {_conditions(parameter)}", shown(config[name]), "leave it out")
         fault = parameter.fault(config[name])
@@ -158,6 +166,8 @@ class SearchSpace:
         seen: dict[str, Parameter] = {}
         for name, parameter in self.parameters.items():
             for parent, values in parameter.when.items():
+                if not values:
+                    yield Problem(f"{name}.when.{parent}", "must list at least one value", "[]", "remove the condition")
                 if parent not in seen:
                     remedy = "define it earlier" if parent in self.parameters else did_you_mean(parent, seen)
                     yield Problem(f"{name}.when.{parent}", "must name a parameter defined before", parent, remedy)
@@ -177,9 +187,11 @@ def describe(parameter: Parameter) -> str:
         domain = "one of " + ", ".join(map(repr, parameter.choices))
     else:
         whole = "whole number " if isinstance(parameter, IntParameter) else ""
-        domain = f"{whole}{parameter.low:g} to {parameter.high:g}"
+        # `g` would write a whole number from a million up as 1e+06.
+        low, high = (f"{end}" if whole else f"{end:g}" for end in (parameter.low, parameter.high))
+        domain = f"{whole}{low} to {high}"
         domain += ", log scale" if parameter.log else ""
-        domain += f", in steps of {parameter.step:g}" if parameter.step not in (None, 1) else ""
+        domain += f", in steps of {parameter.step:g}" if parameter.step not in (None, 1 if whole else None) else ""
     return f"{domain}; default {parameter.start!r}{condition}"
 
 
@@ -198,8 +210,11 @@ def _rounded(value: Scalar) -> Scalar:
 
 
 def _step(parameter: Parameter, value: Scalar, rng: np.random.Generator, scale: float) -> Scalar:
-    if isinstance(parameter, ChoiceParameter | ConstantParameter):
-        return parameter.from_unit(float(rng.random()))
+    if isinstance(parameter, ConstantParameter):
+        return value
+    if isinstance(parameter, ChoiceParameter):
+        others = [c for i, c in enumerate(parameter.choices) if i != parameter.index(value)]
+        return others[int(rng.integers(len(others)))] if others else value
     unit = parameter.to_unit(value)
     # A move that rounds back to where it was is no move: widen until it is one, or give up.
     for widen in (1.0, 2.0, 4.0):

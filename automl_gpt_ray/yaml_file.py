@@ -1,4 +1,4 @@
-"""Reading YAML files into checked records, with every problem of a file in one error."""
+"""YAML text to checked records, with every problem of a file in one error; and mappings to YAML text."""
 
 from __future__ import annotations
 
@@ -20,18 +20,26 @@ class _Loader(yaml.SafeLoader):
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
         for key, _ in node.value:
-            if key.value in seen:
-                mark = key.start_mark
-                raise yaml.MarkedYAMLError(problem=f"key `{key.value}` is given twice", problem_mark=mark)
-            seen.add(str(key.value))
+            text = str(key.value)
+            if text in seen:
+                raise yaml.MarkedYAMLError(problem=f"key `{text}` is given twice", problem_mark=key.start_mark)
+            seen.add(text)
         return super().construct_mapping(node, deep)
 
 
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
-    list("-+0123456789."),
-)
+class _Dumper(yaml.SafeDumper):
+    """SafeDumper that quotes the texts `_Loader` would read as numbers, and writes no aliases."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        return True
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
+        list("-+0123456789."),
+    )
 
 
 def read_yaml(path: Path, error: type[InputError]) -> dict[str, Any]:
@@ -53,14 +61,20 @@ def parse_yaml(text: str, source: str, error: type[InputError]) -> dict[str, Any
     """Return the mapping that `text` holds; errors as in `read_yaml`."""
     try:
         value = yaml.load(text, Loader=_Loader)  # noqa: S506 - _Loader is a SafeLoader
-    except yaml.YAMLError as reason:
+    except (yaml.YAMLError, ValueError, RecursionError) as reason:
+        # ValueError: a date like 2020-99-99 or an integer of thousands of digits. RecursionError: `[[[[…`.
         mark = getattr(reason, "problem_mark", None)
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "(file)"
-        detail = getattr(reason, "problem", None) or str(reason)
-        raise error(source, [Problem(where, "must be valid YAML", str(detail), "fix the syntax there")]) from None
+        detail = " ".join(str(getattr(reason, "problem", None) or reason).split())
+        raise error(source, [Problem(where, "must be valid YAML", detail, "fix the syntax there")]) from None
     if not isinstance(value, dict):
         raise error(source, [Problem("(file)", "must be a mapping of keys to values", shown(value))])
     return value
+
+
+def dump_yaml(value: dict[str, Any]) -> str:
+    """Return `value` as YAML text that `parse_yaml` reads back as an equal mapping."""
+    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
 
 
 def build(record: type[Record], values: Any, source: str, error: type[InputError]) -> Record:

@@ -1,0 +1,218 @@
+"""The classical advisor: Optuna's samplers behind our seam. The only file that knows Optuna.
+
+Each call rebuilds a study from the history and asks it, so equal histories give equal proposals and
+nothing needs saving. What Optuna is told:
+
+* a completed trial: its best value;
+* an early-stopped trial: PRUNED, with its value at the step it reached, never as complete;
+* a failed trial: PRUNED without a value, which TPE ranks below everything (a FAIL would be forgotten);
+* running and queued configurations: RUNNING, so that `constant_liar` keeps new ones away from them.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Literal, final
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
+from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
+from automl_gpt_ray.space import SearchSpace
+
+SOURCE = "classical"
+SamplerName = Literal["tpe", "gp", "random"]
+# A study beyond this many trials costs seconds a call and teaches the sampler nothing new: the best and
+# the latest are kept.
+MAX_TOLD = 1000
+TRIES = 20
+
+
+@final
+class ClassicalAdvisor:
+    """Proposes what an Optuna sampler suggests.
+
+    Args:
+        space: The search space.
+        seed: Of the run.
+        sampler: `tpe` (multivariate, grouped, constant liar), `gp` (Gaussian process; needs torch) or
+            `random` (the baseline).
+        startup: Random suggestions before the sampler models anything.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 8) -> None:
+        self._space, self._seed, self._sampler, self._startup = space, seed, sampler, startup
+        self._distributions = to_optuna(space)
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Return up to `n` suggestions, fewer only when the space is nearly exhausted."""
+        known, found = taken(self._space, history), list[Proposal]()
+        study = self._study(history)
+        forecast = peer_forecast(history)
+        for _ in range(n + TRIES):
+            if len(found) == n:
+                break
+            config = self._ask(study)
+            key = self._space.key(config)
+            if key not in known:
+                known.add(key)
+                found.append(proposal(SOURCE, history, len(found), config, self._reason(history), forecast))
+        return found
+
+    def _reason(self, history: History) -> str:
+        finished = sum(1 for t in history.trials if t.state.ended)
+        if finished < self._startup or self._sampler == "random":
+            return "drawn at random: too few results to model yet" if self._sampler != "random" else "drawn at random"
+        return f"{self._sampler.upper()} suggestion from {finished} finished trials"
+
+    def _study(self, history: History) -> optuna.Study:
+        seed = int(generator(self._seed, history, salt=1).integers(2**31))
+        up = history.objective.mode == "max"
+        direction = StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE
+        with _quiet():
+            study = optuna.create_study(sampler=self._make_sampler(seed), direction=direction)
+            study.add_trials([t for t in self._told(history) if t is not None])
+        return study
+
+    def _make_sampler(self, seed: int) -> BaseSampler:
+        if self._sampler == "random":
+            return optuna.samplers.RandomSampler(seed=seed)
+        if self._sampler == "gp":
+            return GPSampler(seed=seed, n_startup_trials=self._startup, deterministic_objective=False)
+        return TPESampler(seed=seed, n_startup_trials=self._startup, multivariate=True, group=True, constant_liar=True)
+
+    def _told(self, history: History) -> list[FrozenTrial | None]:
+        trials = [self._frozen(trial, history) for trial in _worth_telling(history)]
+        return trials + [self._running(proposal.config) for proposal in history.pending]
+
+    def _frozen(self, trial: TrialRecord, history: History) -> FrozenTrial | None:
+        if not trial.state.ended:
+            return self._running(trial.config)
+        value = trial.value(history.objective)
+        if trial.state is TrialState.COMPLETED and value is not None:
+            return self._create(trial.config, OptunaState.COMPLETE, value=value)
+        reached = {trial.last_step: value} if value is not None and trial.state is TrialState.STOPPED else {}
+        return self._create(trial.config, OptunaState.PRUNED, intermediate=reached)
+
+    def _running(self, config: Config) -> FrozenTrial | None:
+        return self._create(config, OptunaState.RUNNING)
+
+    def _create(
+        self,
+        config: Config,
+        state: OptunaState,
+        value: float | None = None,
+        intermediate: dict[int, float] | None = None,
+    ) -> FrozenTrial | None:
+        # A configuration from outside the space (an imported one) is no evidence about the space.
+        if self._space.problems(config):
+            return None
+        names = [n for n in config if n in self._distributions]
+        trial: FrozenTrial = create_trial(
+            state=state,
+            value=value,
+            params={n: _to_optuna_value(self._space.parameters[n], config[n]) for n in names},
+            distributions={n: self._distributions[n] for n in names},
+            intermediate_values=intermediate or {},
+        )
+        if state is OptunaState.RUNNING:
+            trial.datetime_start = datetime.now()
+        return trial
+
+    def _ask(self, study: optuna.Study) -> dict[str, Scalar]:
+        with _quiet():
+            trial = study.ask()
+            return self._space.build(lambda name, parameter: _suggest(trial, name, parameter, self._distributions))
+
+
+def to_optuna(space: SearchSpace) -> dict[str, BaseDistribution]:
+    """Return the searched parameters as Optuna distributions; conditions are kept by `SearchSpace.build`.
+
+    Choices become indices' labels by position, so that any scalar (None, True beside 1) survives; a
+    quantised log range becomes a continuous one whose values are rounded afterwards.
+    """
+    return {name: _distribution(parameter) for name, parameter in space.searched.items()}
+
+
+def from_optuna(distributions: dict[str, BaseDistribution]) -> SearchSpace:
+    """Return Optuna distributions as a search space without defaults or conditions."""
+    return SearchSpace({name: _parameter(distribution) for name, distribution in distributions.items()})
+
+
+def _distribution(parameter: FloatParameter | IntParameter | ChoiceParameter) -> BaseDistribution:
+    if isinstance(parameter, ChoiceParameter):
+        return CategoricalDistribution(list(range(len(parameter.choices))))
+    if isinstance(parameter, FloatParameter):
+        step = None if parameter.log else parameter.step
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=step)
+    step = 1 if parameter.log else parameter.step
+    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=step)
+
+
+def _parameter(distribution: BaseDistribution) -> Parameter:
+    if isinstance(distribution, FloatDistribution):
+        return FloatParameter(
+            low=distribution.low, high=distribution.high, log=distribution.log, step=distribution.step
+        )
+    if isinstance(distribution, IntDistribution):
+        return IntParameter(low=distribution.low, high=distribution.high, log=distribution.log, step=distribution.step)
+    if isinstance(distribution, CategoricalDistribution):
+        return ChoiceParameter(choices=list(distribution.choices))
+    raise TypeError(f"unknown Optuna distribution {distribution!r}")
+
+
+def _suggest(
+    trial: optuna.Trial, name: str, parameter: Parameter, distributions: dict[str, BaseDistribution]
+) -> Scalar:
+    distribution = distributions.get(name)
+    if distribution is None:
+        return parameter.start
+    if isinstance(distribution, FloatDistribution):
+        value: Scalar = trial.suggest_float(
+            name, distribution.low, distribution.high, log=distribution.log, step=distribution.step
+        )
+        return parameter.clip(value)
+    if isinstance(distribution, IntDistribution):
+        value = trial.suggest_int(
+            name, distribution.low, distribution.high, log=distribution.log, step=distribution.step
+        )
+        return parameter.clip(value)
+    assert isinstance(parameter, ChoiceParameter)  # noqa: S101 - made so by `_distribution`
+    return parameter.choices[trial.suggest_categorical(name, list(range(len(parameter.choices))))]
+
+
+def _to_optuna_value(parameter: Parameter, value: Scalar) -> Scalar:
+    return parameter.index(value) if isinstance(parameter, ChoiceParameter) else value
+
+
+def _worth_telling(history: History) -> Sequence[TrialRecord]:
+    if len(history.trials) <= MAX_TOLD:
+        return history.trials
+    sign = history.objective.sign
+    older, latest = history.trials[: -MAX_TOLD // 2], history.trials[-MAX_TOLD // 2 :]
+    values = [(t.value(history.objective), t) for t in older]
+    ranked = sorted(((v, t) for v, t in values if v is not None), key=lambda pair: -sign * pair[0])
+    return [*(t for _, t in ranked[: MAX_TOLD // 2]), *latest]
+
+
+class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a statement
+    """Silences Optuna's log lines and its notes on experimental options for the length of a block."""
+
+    def __enter__(self) -> None:
+        super().__enter__()
+        warnings.simplefilter("ignore")
+        optuna.logging.set_verbosity(optuna.logging.ERROR)

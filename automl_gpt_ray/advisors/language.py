@@ -1,0 +1,98 @@
+"""The language-model advisor: the prompt paragraph out, checked proposals back.
+
+One call brings several proposals. A reply from which nothing can be used gets one repair round; then
+the outcome is an `AdviceError` and somebody else proposes. Prompts are written down before they are
+sent and replies before they are read, so a paid reply is never lost.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from typing import final
+
+from automl_gpt_ray.advisors.advisor import taken
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.errors import AdviceError, LLMError
+from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
+from automl_gpt_ray.prompts.schema import reply_schema
+from automl_gpt_ray.records import Completion, History, Prompt, Proposal
+from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
+
+MAX_WANTED = 6
+
+
+@final
+class LanguageAdvisor:
+    """Proposes what a language model answers to the prompt paragraph.
+
+    Args:
+        client: The model.
+        brief: What is to be tuned.
+        record: Called with `PromptSent`, `ReplyReceived` and `CallFailed` events, in that order, from
+            the thread that called `propose`.
+    """
+
+    def __init__(self, client: LLMClient, brief: Brief, record: Callable[[Event], object] = lambda event: None) -> None:
+        self._client, self._brief, self._record = client, brief, record
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Return up to `n` (at most six) proposals; AdviceError when the model gave none that can be used."""
+        wanted = min(n, MAX_WANTED)
+        call = uuid.uuid4().hex[:10]
+        prompt = proposal_prompt(self._brief, history, wanted)
+        completion = self._ask(call, "propose", prompt, history, wanted)
+        result = self._read(completion, history)
+        if isinstance(result, ReplyError):
+            call += "-repair"
+            again = repair_prompt(prompt, completion.text, result.problems)
+            completion = self._ask(call, "repair", again, history, wanted)
+            result = self._read(completion, history)
+        if isinstance(result, ReplyError):
+            self._record(CallFailed(call, result.kind, str(result), completion.seconds))
+            raise AdviceError(f"the language model's reply could not be used, even after a repair: {result}")
+        return _proposals(result, call, history)[:wanted]
+
+    def _read(self, completion: Completion, history: History) -> Drafts | ReplyError:
+        return read_reply(completion.text, completion.finish, self._brief, history)
+
+    def _ask(self, call: str, purpose: str, prompt: Prompt, history: History, wanted: int) -> Completion:
+        schema = reply_schema(self._brief, wanted, log_steps(self._brief.max_steps))
+        self._record(PromptSent(call, purpose, history.version, prompt.messages, wanted))
+        try:
+            answer = self._client.complete(prompt, schema)
+        except LLMError as error:
+            self._record(CallFailed(call, type(error).__name__, str(error)))
+            raise AdviceError(str(error), outage=True) from error
+        self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
+        return answer
+
+
+def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:
+    """Return the usable proposals of a reply; what is wrong with it is named after how it ended."""
+    result = parse_proposals(text, brief, frozenset(taken(brief.space, history)))
+    if isinstance(result, Drafts):
+        return result
+    if finish == "refusal":
+        return ReplyError("refusal", ("the model refused to answer", *result.problems))
+    if finish == "length":
+        return ReplyError("cut_off", ("the reply was cut off: answer more briefly", *result.problems))
+    return result
+
+
+def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
+    # Two calls may be in flight for the same history, so the id comes from the call.
+    return [
+        Proposal(
+            id=f"{SOURCE}-{call}-{index}",
+            config=draft.config,
+            reason=draft.reason,
+            source=SOURCE,
+            predicted_log=draft.predicted_log,
+            history_version=history.version,
+            notes=draft.notes,
+        )
+        for index, draft in enumerate(drafts.drafts)
+    ]

@@ -1,0 +1,63 @@
+"""Local moves: small changes to the best configurations so far."""
+
+from __future__ import annotations
+
+from typing import final
+
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.records import Config, History, Proposal, TrialRecord
+from automl_gpt_ray.space import SearchSpace
+
+SOURCE = "local"
+PARENTS = 3
+TRIES = 40
+
+
+@final
+class LocalAdvisor:
+    """Moves one to three hyperparameters of one of the three best trials.
+
+    Args:
+        space: The search space.
+        seed: Of the run.
+        scale: Standard deviation of a move, as a share of a hyperparameter's range.
+    """
+
+    def __init__(self, space: SearchSpace, seed: int = 0, scale: float = 0.12) -> None:
+        self._space, self._seed, self._scale = space, seed, scale
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Return up to `n` neighbours of good trials; AdviceError while no trial has a value."""
+        parents = best_trials(history, PARENTS)
+        if not parents:
+            raise AdviceError("local moves need a trial that has reported a value")
+        rng = generator(self._seed, history, salt=2)
+        known, found = taken(self._space, history), list[Proposal]()
+        forecast = peer_forecast(history)
+        for _ in range(TRIES * n):
+            if len(found) == n:
+                break
+            parent = parents[min(int(rng.geometric(0.5)) - 1, len(parents) - 1)]
+            config = self._space.neighbour(parent.config, rng, self._scale)
+            key = self._space.key(config)
+            if key not in known:
+                known.add(key)
+                reason = _reason(parent, config, history)
+                found.append(proposal(SOURCE, history, len(found), config, reason, forecast))
+        return found
+
+
+def best_trials(history: History, count: int) -> list[TrialRecord]:
+    """Return the `count` trials with the best values so far, best first, earlier ones first on a tie."""
+    objective = history.objective
+    measured = [(t.value(objective), t) for t in history.trials]
+    ranked = sorted(((v, t) for v, t in measured if v is not None), key=lambda pair: -objective.sign * pair[0])
+    return [trial for _, trial in ranked[:count]]
+
+
+def _reason(parent: TrialRecord, config: Config, history: History) -> str:
+    moved = [k for k, v in config.items() if parent.config.get(k) != v]
+    value = parent.value(history.objective)
+    return f"a small move in {', '.join(moved)} from trial {parent.id} ({history.objective.metric} {value:.4g})"

@@ -1,0 +1,171 @@
+"""What a run writes down, one frozen type an event; the vocabulary of the journal.
+
+Everything else about a run can be rebuilt from these, in order. Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, TypeAdapter
+
+from automl_gpt_ray.records import Config, Message, Mode, Observation, Proposal, TrialState, Usage
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """The first event: what the run is. `about` is for readers; nothing is rebuilt from it."""
+
+    metric: str
+    mode: Mode
+    max_step: int
+    seed: int
+    default: Config
+    about: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["run_started"] = "run_started"
+
+
+@dataclass(frozen=True)
+class RunResumed:
+    """The driver came back after it had ended or died."""
+
+    reason: str = ""
+    kind: Literal["run_resumed"] = "run_resumed"
+
+
+@dataclass(frozen=True)
+class PromptSent:
+    """A language model is about to be asked."""
+
+    call: str
+    purpose: str
+    history_version: int
+    messages: tuple[Message, ...]
+    wanted: int = 0
+    kind: Literal["prompt"] = "prompt"
+
+
+@dataclass(frozen=True)
+class ReplyReceived:
+    """What the language model answered, as it stood."""
+
+    call: str
+    text: str
+    model: str
+    usage: Usage
+    seconds: float
+    finish: str
+    kind: Literal["reply"] = "reply"
+
+
+@dataclass(frozen=True)
+class CallFailed:
+    """A call that brought no reply, or a reply that stayed unusable after its repair."""
+
+    call: str
+    error: str
+    message: str
+    seconds: float = 0.0
+    kind: Literal["call_failed"] = "call_failed"
+
+
+@dataclass(frozen=True)
+class AdviceGiven:
+    """Proposals enter the queue. `problems` are what was wrong with those that did not."""
+
+    source: str
+    history_version: int
+    proposals: tuple[Proposal, ...]
+    problems: tuple[str, ...] = ()
+    kind: Literal["advice"] = "advice"
+
+
+@dataclass(frozen=True)
+class ProposalDropped:
+    """A queued proposal leaves the queue without a trial."""
+
+    proposal: str
+    reason: str
+    kind: Literal["dropped"] = "dropped"
+
+
+@dataclass(frozen=True)
+class TrialStarted:
+    """A proposal becomes a trial."""
+
+    trial: str
+    proposal: Proposal
+    kind: Literal["trial_started"] = "trial_started"
+
+
+@dataclass(frozen=True)
+class ResultReported:
+    """A trial reported one step."""
+
+    trial: str
+    observation: Observation
+    kind: Literal["result"] = "result"
+
+
+@dataclass(frozen=True)
+class TrialEnded:
+    """A trial reports nothing more; `failure` is its class, `message` says what happened."""
+
+    trial: str
+    state: TrialState
+    failure: str | None = None
+    message: str = ""
+    kind: Literal["trial_ended"] = "trial_ended"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Somebody decided something about the run or a trial, and why."""
+
+    subject: str
+    action: str
+    reason: str
+    by: str
+    kind: Literal["decision"] = "decision"
+
+
+@dataclass(frozen=True)
+class Tested:
+    """The chosen trial was scored on held-out test data."""
+
+    trial: str
+    metrics: Mapping[str, float]
+    kind: Literal["tested"] = "tested"
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """The last event of a run that ended on its own, with what ended it."""
+
+    reason: str
+    kind: Literal["run_ended"] = "run_ended"
+
+
+Event = (
+    RunStarted
+    | RunResumed
+    | PromptSent
+    | ReplyReceived
+    | CallFailed
+    | AdviceGiven
+    | ProposalDropped
+    | TrialStarted
+    | ResultReported
+    | TrialEnded
+    | Decision
+    | Tested
+    | RunEnded
+)
+
+# NaN and infinity are not JSON: they are written as the texts "NaN" and "Infinity".
+ADAPTER: TypeAdapter[Event] = TypeAdapter(
+    Annotated[Event, Field(discriminator="kind")], config=ConfigDict(ser_json_inf_nan="strings")
+)
+"""To and from JSON, checked."""

@@ -1,0 +1,162 @@
+"""The journal: one append-only file from which a run can be rebuilt, audited and replayed.
+
+Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
+after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
+event is one that nothing has been decided on yet (a result): that one reaches the disk with the
+next decision at the latest. What the events mean is `book.Book`'s to say.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from automl_gpt_ray.errors import JournalError
+from automl_gpt_ray.events import ADAPTER, Event, ResultReported
+
+FILE_NAME = "journal.jsonl"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """An event with its place in the journal and the time it was written."""
+
+    seq: int
+    time: float
+    event: Event
+
+
+class Journal:
+    """Appends events to a file; safe to call from several threads.
+
+    Args:
+        path: The file; made with its folder where absent, continued where it holds events.
+        redact: Applied to each line before it is written, so that no key ever reaches the file.
+        clock: Seconds since the epoch.
+
+    Attributes:
+        entries: What the file held when it was opened.
+        damage: What was wrong with it, for a person; empty when nothing was. A damaged tail (the
+            line being written when the driver was killed) is moved to a file beside the journal.
+
+    Raises:
+        JournalError: The file cannot be read or written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        redact: Callable[[str], str] = lambda text: text,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.path = Path(path)
+        self._redact, self._clock = redact, clock
+        self._lock = threading.Lock()
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.entries, self.damage = _recover(self.path)
+            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        except OSError as error:
+            raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
+        self._next = self.entries[-1].seq + 1 if self.entries else 1
+
+    def append(self, event: Event) -> Entry:
+        """Write `event` and return its entry.
+
+        Raises:
+            JournalError: The disk refused it. The run must stop: going on would lose its record.
+        """
+        with self._lock:
+            entry = Entry(self._next, self._clock(), event)
+            line = _encode(entry, self._redact)
+            try:
+                _write_all(self._file, line.encode())
+                if not isinstance(event, ResultReported):
+                    os.fsync(self._file)
+            except OSError as error:
+                raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
+            self._next += 1
+            return entry
+
+    def close(self) -> None:
+        """Flush and close the file; further appends fail."""
+        with self._lock:
+            if self._file >= 0:
+                os.fsync(self._file)
+                os.close(self._file)
+                self._file = -1
+
+
+def read_journal(path: str | Path) -> list[Entry]:
+    """Return the readable entries of the journal at `path`, changing nothing.
+
+    Raises:
+        JournalError: There is no such file, or it cannot be read.
+    """
+    try:
+        content = Path(path).read_bytes()
+    except OSError as error:
+        raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
+    return [entry for _, entry in _lines(content) if entry]
+
+
+def _recover(path: Path) -> tuple[list[Entry], str]:
+    content = path.read_bytes() if path.exists() else b""
+    lines = list(_lines(content))
+    good = max((end for end, entry in lines if entry), default=0)
+    skipped = sum(1 for end, entry in lines if entry is None and end <= good)
+    damage = [f"{skipped} damaged or unknown lines were skipped"] if skipped else []
+    if good < len(content):
+        aside = path.with_name(f"{path.name}.tail-{len(content)}")
+        aside.write_bytes(content[good:])
+        os.truncate(path, good)
+        damage.append(f"{len(content) - good} bytes of unfinished tail were moved to `{aside.name}`")
+    return [entry for _, entry in lines if entry], "; ".join(damage)
+
+
+def _lines(content: bytes) -> Iterator[tuple[int, Entry | None]]:
+    """Yield (offset of the line's end, its entry or None where unreadable)."""
+    start = 0
+    while start < len(content):
+        end = content.find(b"\n", start) + 1
+        if end == 0:
+            yield len(content), None
+            return
+        yield end, _decode(content[start:end])
+        start = end
+
+
+def _decode(line: bytes) -> Entry | None:
+    try:
+        text = line.decode()
+        crc, _, body = text.rstrip("\n").removeprefix('{"crc":"').partition('",')
+        if _crc(body) != crc:
+            return None
+        head, _, event = body.partition(',"event":')
+        place = json.loads("{" + head + "}")
+        return Entry(place["seq"], place["time"], ADAPTER.validate_json(event[:-1]))
+    except (ValueError, KeyError, TypeError, ValidationError):
+        return None
+
+
+def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
+    event = redact(ADAPTER.dump_json(entry.event).decode())
+    body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
+    return f'{{"crc":"{_crc(body)}",{body}\n'
+
+
+def _crc(body: str) -> str:
+    return f"{zlib.crc32(body.encode()):08x}"
+
+
+def _write_all(file: int, data: bytes) -> None:
+    while data:
+        data = data[os.write(file, data) :]

@@ -1,0 +1,277 @@
+"""The prefetcher: proposals prepared ahead, so that handing one out never waits for anybody.
+
+Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
+its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
+waits for no call. How far a lane works ahead follows from how long its calls take and how fast trials
+start. A queued proposal that was thought of before the latest results is replaced when a fresh one
+arrives, and dropped when it is too old.
+
+    supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
+    supply.start()
+    proposal = supply.take("trial-1")     # at once; None: ask again shortly
+    supply.stop()
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import final
+
+from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
+from automl_gpt_ray.advisors.default_first import default_proposal
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.records import History, Proposal, TrialState
+from automl_gpt_ray.space import SearchSpace
+
+Chooser = Callable[[History, Collection[str]], str | None]
+FIRST = ("default", "recalled")
+"""Sources that go before all others, in this order."""
+
+EMERGENCY = "random"
+PATIENCE_S = 0.3
+RETRY_S = (0.2, 10.0)
+
+
+@dataclass(frozen=True)
+class LaneRule:
+    """How a source's queue is kept.
+
+    Attributes:
+        workers: Calls in flight at most.
+        batch: Proposals asked for in one call at most.
+        depth: Proposals kept ready at most.
+        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
+            after it; before that it is served, but a fresher one is asked for.
+        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
+    """
+
+    workers: int = 1
+    batch: int = 2
+    depth: int = 8
+    fresh_epochs: int = 1000
+    fresh_ended: bool = True
+
+
+LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
+LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
+
+
+@dataclass
+class _Lane:
+    source: str
+    advisor: Advisor
+    rule: LaneRule
+    in_flight: int = 0
+    latency: float = 0.0
+    failures: int = 0
+    retry_at: float = 0.0
+    exhausted_at: int = -1
+    outage: str = ""
+    threads: list[threading.Thread] = field(default_factory=list)
+
+
+@final
+class Prefetcher:
+    """Keeps proposals ready and hands them out.
+
+    Args:
+        book: Where everything is recorded; its lock is the prefetcher's.
+        space: For the default configuration, and for a random one when nothing else is ready.
+        advisors: Source to advisor. Each is called from its own threads.
+        choose: Which of the sources that are ready serves the next trial.
+        seed: Of the run.
+        rules: Source to the rule of its lane; others get `LaneRule()`.
+        hold: Called before a proposal is handed out; True means that none may be now (outage policy
+            `wait`).
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        space: SearchSpace,
+        advisors: Mapping[str, Advisor],
+        choose: Chooser,
+        seed: int = 0,
+        rules: Mapping[str, LaneRule] = LOCAL_RULES,
+    ) -> None:
+        self._book, self._space, self._choose, self._seed = book, space, choose, seed
+        self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._wake = threading.Condition(book.lock)
+        self._stopped = False
+        self._takes: deque[float] = deque(maxlen=32)
+        self._missed_at: float | None = None
+        self.exhausted = False
+
+    def start(self, recalled: Sequence[Proposal] = ()) -> None:
+        """Queue the default and `recalled` proposals and start the lanes. Once only."""
+        with self._book.lock:
+            history = self._book.history()
+            first = default_proposal(self._space, history)
+            seeds = [*([first] if first else []), *recalled]
+            if seeds and not history.trials:
+                self._book.record(AdviceGiven("start", history.version, tuple(seeds)))
+        for lane in self._lanes.values():
+            for number in range(lane.rule.workers):
+                name = f"advisor-{lane.source}-{number}"
+                thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
+                lane.threads.append(thread)
+                thread.start()
+
+    def stop(self) -> None:
+        """Let the lanes end; calls in flight are not waited for."""
+        with self._wake:
+            self._stopped = True
+            self._wake.notify_all()
+
+    def outages(self) -> dict[str, str]:
+        """Return source to message for every lane whose language model cannot be reached now."""
+        with self._book.lock:
+            return {s: lane.outage for s, lane in self._lanes.items() if lane.outage}
+
+    def take(self, trial_id: str) -> Proposal | None:
+        """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
+
+        Never waits. `exhausted` turns True when the space holds nothing untried.
+        """
+        with self._wake:
+            self._drop_outdated()
+            history = self._book.history()
+            chosen = self._pick(history) or self._emergency(history)
+            if chosen is None:
+                return None
+            self._missed_at = None
+            self._takes.append(time.monotonic())
+            self._book.record(TrialStarted(trial_id, chosen))
+            self._wake.notify_all()
+            return chosen
+
+    def changed(self) -> None:
+        """Tell the lanes that the history changed."""
+        with self._wake:
+            self._wake.notify_all()
+
+    def _pick(self, history: History) -> Proposal | None:
+        queues: dict[str, Proposal] = {}
+        for queued in history.pending:
+            queues.setdefault(queued.source, queued)
+        source = next((s for s in FIRST if s in queues), None)
+        source = source or self._choose(history, queues.keys()) or next(iter(queues), None)
+        if source is None:
+            return None
+        return self._with_outage_note(queues[source])
+
+    def _with_outage_note(self, chosen: Proposal) -> Proposal:
+        if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
+            return chosen
+        notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
+        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
+
+    def _emergency(self, history: History) -> Proposal | None:
+        """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
+        now = time.monotonic()
+        self._missed_at = self._missed_at or now
+        busy = bool(history.in_state(TrialState.RUNNING))
+        if busy and now - self._missed_at < PATIENCE_S:
+            return None
+        rng, known = generator(self._seed, history, salt=3), taken(self._space, history)
+        for _ in range(200):
+            config = self._space.sample(rng)
+            if self._space.key(config) not in known:
+                reason = "drawn at random: no other proposal was ready"
+                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
+        self.exhausted = True
+        return None
+
+    def _drop_outdated(self) -> None:
+        for queued in self._book.queued():
+            lane = self._lanes.get(queued.source)
+            if lane and self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
+                self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
+
+    def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
+        if self._book.epochs_since(queued.history_version):
+            return False
+        return not (lane.rule.fresh_ended and self._book.ended_version > queued.history_version)
+
+    def _work(self, lane: _Lane) -> None:
+        while True:
+            with self._wake:
+                wanted = 0
+                while not self._stopped and not (wanted := self._wanted(lane)):
+                    self._wake.wait(timeout=1.0)
+                if self._stopped:
+                    return
+                lane.in_flight += wanted
+                history = self._book.history()
+            self._call(lane, history, wanted)
+
+    def _wanted(self, lane: _Lane) -> int:
+        """Return how many proposals the lane should ask for now; 0 for none."""
+        if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
+            return 0
+        fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
+        missing = self._ahead(lane) - fresh - lane.in_flight
+        return max(0, min(missing, lane.rule.batch))
+
+    def _ahead(self, lane: _Lane) -> int:
+        """Proposals to keep ready: as many as will be taken during one and a half calls, and one more."""
+        rate = 0.0
+        if len(self._takes) >= 2:
+            rate = (len(self._takes) - 1) / max(1e-3, time.monotonic() - self._takes[0])
+        return min(lane.rule.depth, max(lane.rule.batch, 1 + math.ceil(1.5 * lane.latency * rate)))
+
+    def _call(self, lane: _Lane, history: History, wanted: int) -> None:
+        began = time.monotonic()
+        try:
+            made = lane.advisor.propose(history, wanted)
+        except AdviceError as error:
+            self._failed(lane, wanted, error)
+            return
+        except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
+            self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
+            return
+        spent = time.monotonic() - began
+        with self._wake:
+            lane.in_flight -= wanted
+            lane.latency = spent if not lane.latency else 0.7 * lane.latency + 0.3 * spent
+            lane.failures, lane.outage = 0, ""
+            lane.exhausted_at = -1 if made else len(history.trials)
+            self._admit(lane, history, made)
+            self._wake.notify_all()
+
+    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal]) -> None:
+        known = taken(self._space, self._book.history())
+        new, problems = [], []
+        stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
+        known -= {self._space.key(p.config) for p in stale}
+        for p in made:
+            key = self._space.key(p.config)
+            if key in known:
+                problems.append(f"{p.id} was proposed by somebody else meanwhile")
+            else:
+                known.add(key)
+                new.append(p)
+        for old in stale[: len(new)]:
+            self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
+        if new or problems:
+            self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems)))
+
+    def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
+        with self._wake:
+            lane.in_flight -= wanted
+            lane.failures += 1
+            least, most = RETRY_S
+            lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))
+            if error.outage:
+                if not lane.outage:
+                    reason = f"{lane.source} cannot be asked: {error}"
+                    self._book.record(Decision("run", "outage", reason, by="prefetch"))
+                lane.outage = str(error)
+            self._wake.notify_all()

@@ -1,0 +1,74 @@
+"""The prompt paragraph: fixed in format, composed from cards, request and history.
+
+After AutoML-GPT (arXiv 2305.02499, sec. 3.3): Model Card, Data Card, evaluation metrics and additional
+requests, then data processing, model architecture, hyperparameters and the predicted training log.
+Pure: equal arguments give equal text, which the golden files in the tests hold fast.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from functools import cache
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
+from automl_gpt_ray.prompts.history_text import history_lines
+from automl_gpt_ray.prompts.quoting import escaped, quoted
+from automl_gpt_ray.prompts.schema import reply_schema
+from automl_gpt_ray.records import History, Message, Prompt
+
+VERSION = "1"
+"""Grows with every change of the words; written into each journal."""
+
+LOG_POINTS = 4
+
+
+def proposal_prompt(brief: Brief, history: History | None, wanted: int) -> Prompt:
+    """Return the prompt that asks for `wanted` settings with their predicted training logs.
+
+    Args:
+        brief: What is to be tuned.
+        history: The run so far; None or empty at its start.
+        wanted: Number of settings, at least 1.
+    """
+    steps = log_steps(brief.max_steps)
+    text = _template("paragraph").render(
+        model_card=model_card_lines(brief),
+        data_card=data_card_lines(brief),
+        request=request_lines(brief),
+        history=history_lines(brief, history) if history else "",
+        wanted=wanted,
+        metric=quoted(brief.objective.metric),
+        steps=", ".join(map(str, steps)),
+        has_processing="data_processing" in brief.groups,
+        has_architecture="architecture" in brief.groups,
+        schema=escaped(json.dumps(reply_schema(brief, wanted, steps), ensure_ascii=False)),
+    )
+    return Prompt((Message("system", _template("system").render()), Message("user", text)))
+
+
+def repair_prompt(prompt: Prompt, reply: str, problems: Sequence[str]) -> Prompt:
+    """Return `prompt` continued: the reply, what was wrong with it, and a request to correct it."""
+    shown = [quoted(problem, 300)[1:-1] for problem in problems[:12]]
+    return prompt.then(reply[:20_000], _template("repair").render(problems=shown))
+
+
+def log_steps(max_steps: int) -> list[int]:
+    """Return the steps that a predicted log is asked for: a quarter, half, three quarters and all."""
+    return sorted({max(1, round(max_steps * i / LOG_POINTS)) for i in range(1, LOG_POINTS + 1)})
+
+
+@cache
+def _template(name: str) -> Template:
+    # The words are for a model, not for a browser: what is untrusted in them goes through `quoted`.
+    environment = Environment(  # noqa: S701
+        loader=PackageLoader("automl_gpt_ray", "prompts"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=False,
+    )
+    return environment.get_template(f"{name}.md.j2")

@@ -1,0 +1,51 @@
+"""The JSON schema of a reply, made from the search space.
+
+Written so that servers with strict structured output accept it: every property is required, no others
+are allowed, and a conditional hyperparameter may be null.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, Parameter
+
+
+def reply_schema(brief: Brief, wanted: int, steps: list[int]) -> dict[str, Any]:
+    """Return the schema of a reply with up to `wanted` proposals and a log at `steps`."""
+    groups: dict[str, Any] = {
+        group: _object({name: _parameter(p) for name, p in parameters.items() if not isinstance(p, ConstantParameter)})
+        for group, parameters in brief.groups.items()
+    }
+    proposal = _object({"reason": {"type": "string"}, **groups, "predicted_log": _log(steps)})
+    proposals = {"type": "array", "items": proposal, "minItems": 1, "maxItems": wanted}
+    return _object({"proposals": proposals})
+
+
+def _log(steps: list[int]) -> dict[str, Any]:
+    point = {"step": {"type": "integer", "enum": steps}, **{k: {"type": "number"} for k in ("value", "low", "high")}}
+    return {"type": "array", "items": _object(point), "minItems": len(steps), "maxItems": len(steps)}
+
+
+def _object(properties: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _parameter(parameter: Parameter) -> dict[str, Any]:
+    schema = _domain(parameter)
+    return {"anyOf": [schema, {"type": "null"}]} if parameter.when else schema
+
+
+def _domain(parameter: Parameter) -> dict[str, Any]:
+    if isinstance(parameter, ChoiceParameter):
+        return {"enum": list(parameter.choices)}
+    if isinstance(parameter, ConstantParameter):
+        return {"const": parameter.value}
+    kind = "number" if isinstance(parameter, FloatParameter) else "integer"
+    return {"type": kind, "minimum": parameter.low, "maximum": parameter.high}

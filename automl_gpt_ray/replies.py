@@ -1,0 +1,206 @@
+"""What a language model wrote, turned into checked values or into a stated error.
+
+Pure. The text is data: it is parsed as JSON, nothing in it is executed, imported or used as a path,
+and only values that the search space and the schema allow leave this file.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.errors import shown
+from automl_gpt_ray.parameters import ConstantParameter
+from automl_gpt_ray.records import LogPoint, PredictedLog, Scalar
+
+MAX_REPLY = 200_000
+MAX_REASON = 500
+SOURCE = "language"
+
+FaultKind = Literal["empty", "too_long", "no_json", "wrong_shape", "no_usable_proposal", "refusal", "cut_off"]
+
+
+@dataclass(frozen=True)
+class Draft:
+    """One setting a model proposed, checked, before it has an identity in the run."""
+
+    config: Mapping[str, Scalar]
+    reason: str
+    predicted_log: PredictedLog | None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Drafts:
+    """The usable proposals of a reply, and what was wrong with the others."""
+
+    drafts: tuple[Draft, ...]
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ReplyError:
+    """A reply from which nothing can be used. A value, not an exception: it is an expected outcome."""
+
+    kind: FaultKind
+    problems: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return f"{self.kind}: {'; '.join(self.problems)}"
+
+
+def parse_proposals(text: str, brief: Brief, taken: frozenset[str] = frozenset()) -> Drafts | ReplyError:
+    """Return the usable proposals in `text`.
+
+    Args:
+        text: The model's reply.
+        brief: What was asked about.
+        taken: `SearchSpace.key`s of settings that already ran or wait; proposed again they are refused.
+    """
+    value = extract_json(text)
+    if isinstance(value, ReplyError):
+        return value
+    items = _items(value)
+    if not items:
+        rule = 'must be an object with a non-empty list "proposals"'
+        return ReplyError("wrong_shape", (f"the reply {rule}, got {shown(value)}",))
+    drafts: list[Draft] = []
+    problems: list[str] = []
+    seen = set(taken)
+    for index, item in enumerate(items):
+        draft = _draft(item, brief)
+        if isinstance(draft, Draft) and brief.space.key(draft.config) in seen:
+            draft = ["this setting already ran, waits to run, or stands twice in the reply: propose another"]
+        if isinstance(draft, Draft):
+            drafts.append(draft)
+            seen.add(brief.space.key(draft.config))
+        else:
+            problems += [f"proposals[{index}]: {problem}" for problem in draft]
+    if not drafts:
+        return ReplyError("no_usable_proposal", tuple(problems))
+    return Drafts(tuple(drafts), tuple(problems))
+
+
+def extract_json(text: str) -> Any | ReplyError:
+    """Return the JSON value in a reply, found behind reasoning, prose or a code fence."""
+    if len(text) > MAX_REPLY:
+        return ReplyError("too_long", (f"the reply must be under {MAX_REPLY} characters, got {len(text)}",))
+    body = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.DOTALL).strip()
+    if not body:
+        return ReplyError("empty", ("the reply holds no answer",))
+    for candidate in _candidates(body):
+        try:
+            value = json.loads(candidate, parse_constant=_refuse_constant)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(value, dict | list):
+            return value
+    return ReplyError("no_json", (f"the reply must be one JSON object, got {shown(body)}",))
+
+
+def _candidates(body: str) -> Iterator[str]:
+    yield body
+    yield from re.findall(r"```(?:json)?\s*(.*?)```", body, flags=re.DOTALL)
+    start, end = body.find("{"), body.rfind("}")
+    if 0 <= start < end:
+        yield body[start : end + 1]
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _items(value: Any) -> list[Any]:
+    if isinstance(value, dict) and isinstance(value.get("proposals"), list):
+        return list(value["proposals"])
+    if isinstance(value, list):
+        return value
+    # A model asked for one setting tends to leave the list out.
+    return [value] if isinstance(value, dict) and {"reason", "hyperparameters"} & value.keys() else []
+
+
+def _draft(item: Any, brief: Brief) -> Draft | list[str]:
+    if not isinstance(item, dict):
+        return [f"must be an object, got {shown(item)}"]
+    values, problems = _flat(item, brief)
+    values = _without_inactive(values, brief)
+    complete = brief.space.build(lambda name, p: values.get(name, p.start))
+    missing = [n for n in complete if n not in values and not isinstance(brief.space.parameters[n], ConstantParameter)]
+    notes = [f"{name} was not given: the default was used" for name in missing]
+    problems += [str(p) for p in brief.space.problems({**complete, **values})]
+    reason = item.get("reason")
+    if problems:
+        return problems
+    if len(missing) == len(brief.space.searched):
+        return ["must give at least one hyperparameter"]
+    log, note = _log(item.get("predicted_log"), brief)
+    text = _one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason was given"
+    return Draft(brief.space.validate(complete), text, log, (*notes, *([note] if note else [])))
+
+
+def _flat(item: dict[str, Any], brief: Brief) -> tuple[dict[str, Any], list[str]]:
+    values: dict[str, Any] = {}
+    problems = []
+    for group in brief.groups:
+        part = item.get(group)
+        if part is None:
+            continue
+        if isinstance(part, dict):
+            values.update(part)
+        else:
+            problems.append(f"`{group}` must be an object, got {shown(part)}")
+    return values, problems
+
+
+def _without_inactive(values: dict[str, Any], brief: Brief) -> dict[str, Any]:
+    # Strict schemas make a model name every hyperparameter, so null stands for "does not exist here".
+    space = brief.space
+    known = {n: v for n, v in values.items() if n in space and not isinstance(v, dict | list)}
+    inactive = {n for n in known if space.parameters[n].when and not space.is_active(n, known)}
+    null = {n for n, v in known.items() if v is None and space.parameters[n].fault(None)}
+    return {n: v for n, v in values.items() if n not in inactive | null}
+
+
+def _log(value: Any, brief: Brief) -> tuple[PredictedLog | None, str]:
+    """Return the predicted log, or None and why there is none; a bad log does not spoil a setting."""
+    if value is None:
+        return None, "no predicted log was given"
+    if not isinstance(value, list) or not value:
+        return None, f"the predicted log must be a non-empty list, got {shown(value)}"
+    points = [_point(item, brief) for item in value[:64]]
+    faults = [p for p in points if isinstance(p, str)]
+    if faults:
+        return None, f"the predicted log was ignored: {faults[0]}"
+    good = sorted((p for p in points if isinstance(p, LogPoint)), key=lambda p: p.step)
+    if len({p.step for p in good}) != len(good):
+        return None, "the predicted log was ignored: a step stands twice"
+    return PredictedLog(brief.objective.metric, tuple(good), SOURCE), ""
+
+
+def _point(item: Any, brief: Brief) -> LogPoint | str:
+    if not isinstance(item, dict):
+        return f"each point must be an object, got {shown(item)}"
+    numbers = [item.get(key) for key in ("step", "value", "low", "high")]
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
+        return f"step, value, low and high must be finite numbers, got {shown(item)}"
+    step, value, low, high = (float(x) for x in numbers if x is not None)
+    if step != int(step) or not 1 <= step <= brief.max_steps:
+        return f"step must be a whole number from 1 to {brief.max_steps}, got {shown(item.get('step'))}"
+    if not low <= value <= high:
+        return f"low <= value <= high must hold, got {shown(item)}"
+    metric = brief.metric
+    if metric and not metric.low <= value <= metric.high:
+        return f"{metric.name} must lie in [{metric.low:g}, {metric.high:g}], got {value:g}"
+    if metric:
+        low, high = max(low, metric.low), min(high, metric.high)
+    return LogPoint(int(step), value, low, high)
+
+
+def _one_line(text: str) -> str:
+    line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())
+    return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"
