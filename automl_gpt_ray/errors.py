@@ -29,6 +29,7 @@ from typing import Any, ClassVar
 from pydantic import ValidationError
 
 MAX_SHOWN = 120
+MAX_LISTED = 40
 
 
 @dataclass(frozen=True)
@@ -199,7 +200,8 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(word, words, n=1)
     if close:
         return f"did you mean `{close[0]}`?"
-    return f"known: {', '.join(f'`{w}`' for w in words)}" if words else ""
+    more = ", …" if len(words) > MAX_LISTED else ""
+    return f"known: {', '.join(f'`{w}`' for w in words[:MAX_LISTED])}{more}" if words else ""
 
 
 def problems_of(error: ValidationError, known_keys: Sequence[str] = ()) -> list[Problem]:

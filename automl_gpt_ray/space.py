@@ -74,9 +74,12 @@ class SearchSpace:
         return config
 
     def is_active(self, name: str, config: Config) -> bool:
-        """Return whether parameter `name` exists under the values of `config`."""
+        """Return whether parameter `name` exists under the values of `config`: its parents do, with such values."""
         conditions = self.parameters[name].when
-        return all(parent in config and _among(config[parent], values) for parent, values in conditions.items())
+        return all(
+            parent in config and _among(config[parent], values) and self.is_active(parent, config)
+            for parent, values in conditions.items()
+        )
 
     def problems(self, config: Mapping[str, Any]) -> list[Problem]:
         """Return everything that is wrong with `config`; empty when it may be trained."""

@@ -74,7 +74,9 @@ def parse_yaml(text: str, source: str, error: type[InputError]) -> dict[str, Any
 
 def dump_yaml(value: dict[str, Any]) -> str:
     """Return `value` as YAML text that `parse_yaml` reads back as an equal mapping."""
-    return yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
+    text = _dumped(value, readable=True)
+    # PyYAML writes these line breaks of other scripts as they are, and reads them as spaces.
+    return _dumped(value, readable=False) if any(c in text for c in "\x85\u2028\u2029") else text
 
 
 def build(record: type[Record], values: Any, source: str, error: type[InputError]) -> Record:
@@ -88,3 +90,8 @@ def build(record: type[Record], values: Any, source: str, error: type[InputError
     except ValidationError as reason:
         known = list(record.model_fields)
         raise error(source, problems_of(reason, known)) from None
+
+
+def _dumped(value: dict[str, Any], readable: bool) -> str:
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=readable, width=100)
+    return str(text)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
+from automl_gpt_ray.cards.free_text import FreeText
 from automl_gpt_ray.errors import CardError, did_you_mean
 from automl_gpt_ray.metrics import METRICS
 from automl_gpt_ray.records import Scalar
@@ -119,7 +120,7 @@ class DataCard(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field(min_length=1, max_length=200)
+    name: FreeText = Field(min_length=1, max_length=200)
     task: Task
     input_type: InputType
     label_space: LabelSpace
@@ -127,13 +128,13 @@ class DataCard(BaseModel):
     size: dict[str, int] = Field(default_factory=dict)
     validation_share: float = Field(default=0.2, gt=0, lt=1)
     test_share: float = Field(default=0.2, ge=0, lt=1)
-    description: str = ""
+    description: FreeText = ""
     columns: list[Column] = Field(default_factory=list)
     label_balance: dict[str, float] = Field(default_factory=dict)
     image_shape: tuple[int, int, int] | None = None
     load: Loading | None = None
-    source: str = ""
-    licence: str = ""
+    source: FreeText = ""
+    licence: FreeText = ""
 
     @field_validator("metric")
     @classmethod

@@ -8,6 +8,7 @@ from typing import Any, Literal, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from automl_gpt_ray.cards.data_card import InputType, Task
+from automl_gpt_ray.cards.free_text import FreeText
 from automl_gpt_ray.errors import CardError, FieldProblems, Problem, SpaceError, did_you_mean
 from automl_gpt_ray.parameters import ConstantParameter, Parameter
 from automl_gpt_ray.space import SearchSpace
@@ -45,9 +46,9 @@ class ModelCard(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field(min_length=1, max_length=200)
-    structure: str
-    description: str = ""
+    name: FreeText = Field(min_length=1, max_length=200)
+    structure: FreeText
+    description: FreeText = ""
     tasks: list[Task] = Field(min_length=1)
     input_types: list[InputType] = Field(min_length=1)
     data_processing: dict[str, Parameter] = Field(default_factory=dict)
@@ -58,8 +59,8 @@ class ModelCard(BaseModel):
     evaluate: str | None = None
     step: str = "epoch"
     max_steps: int = Field(default=10, ge=1)
-    source: str = ""
-    licence: str = ""
+    source: FreeText = ""
+    licence: FreeText = ""
 
     @field_validator("trainable", "evaluate")
     @classmethod

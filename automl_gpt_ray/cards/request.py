@@ -6,6 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from automl_gpt_ray.cards.free_text import FreeText
 from automl_gpt_ray.errors import CardError, did_you_mean
 from automl_gpt_ray.metrics import METRICS
 from automl_gpt_ray.records import Mode
@@ -49,7 +50,7 @@ class Request(BaseModel):
 
     metrics: list[str | CustomMetric] = Field(default_factory=list)
     constraints: Constraints = Field(default_factory=Constraints)
-    additional: str = ""
+    additional: FreeText = ""
 
     @field_validator("metrics")
     @classmethod

@@ -1,0 +1,41 @@
+"""The team: which advisors a run has, put together from its brief.
+
+A language model where there is one, the classical optimiser always, and local moves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from automl_gpt_ray.advisors.advisor import Advisor
+from automl_gpt_ray.advisors.classical import ClassicalAdvisor, SamplerName
+from automl_gpt_ray.advisors.language import LanguageAdvisor
+from automl_gpt_ray.advisors.local import LocalAdvisor
+from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.events import Event
+from automl_gpt_ray.llm.client import LLMClient
+
+
+def assemble(
+    brief: Brief,
+    llm: LLMClient | None = None,
+    sampler: SamplerName = "tpe",
+    seed: int = 0,
+    record: Callable[[Event], object] = lambda event: None,
+) -> Mixture:
+    """Return the mixture of a run's advisors.
+
+    Args:
+        brief: What is to be tuned.
+        llm: The language model; without one the classical optimiser and local moves remain.
+        sampler: The classical optimiser's sampler.
+        seed: Of the run.
+        record: Where the language model's prompts and replies are written down.
+    """
+    team: dict[str, Advisor] = {}
+    if llm is not None:
+        team["language"] = LanguageAdvisor(llm, brief, record)
+    team["classical"] = ClassicalAdvisor(brief.space, seed, sampler)
+    team["local"] = LocalAdvisor(brief.space, seed)
+    return Mixture(team)

@@ -1,0 +1,193 @@
+"""The command line: a thin layer over the public Python API.
+
+Heavy imports happen inside the commands, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+
+import typer
+
+from automl_gpt_ray import __version__
+from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from automl_gpt_ray.config import LoadedJob
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Tune models on Ray: a language model, a classical optimiser and early metrics share the loop.",
+)
+cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
+app.add_typer(cards, name="cards")
+
+JobFile = Annotated[Path, typer.Argument(help="Job file (YAML).", show_default=False)]
+Trials = Annotated[int | None, typer.Option(help="Number of trials.")]
+Time = Annotated[float | None, typer.Option(help="Wall-clock limit of the search, in seconds.")]
+Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local Ray.")]
+DataPath = Annotated[Path | None, typer.Option(help="Folder or file of the data; replaces the Data Card's.")]
+LLMModel = Annotated[str | None, typer.Option(help="Language model that is put in charge.")]
+LLMUrl = Annotated[str | None, typer.Option(help="Its OpenAI-compatible server, e.g. http://localhost:8000/v1.")]
+NoLLM = Annotated[bool, typer.Option("--no-llm", help="Run without the job's language model.")]
+Seed = Annotated[int | None, typer.Option(help="Seed of splits, weights and samplers.")]
+Settings = Annotated[list[str] | None, typer.Option("--set", help="Any other job value: KEY=VALUE, dotted keys.")]
+
+
+@app.command()
+def run(
+    job: JobFile,
+    trials: Trials = None,
+    time: Time = None,
+    address: Address = None,
+    data_path: DataPath = None,
+    llm_model: LLMModel = None,
+    llm_url: LLMUrl = None,
+    no_llm: NoLLM = False,
+    seed: Seed = None,
+    settings: Settings = None,
+    run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
+) -> None:
+    """Run a job: train for real, keep the best model, report its metrics on held-out test data."""
+    overrides = _overrides(trials, time, address, data_path, llm_model, llm_url, no_llm, seed, settings)
+    console = _console(stderr=json)
+    loaded = _load(job, overrides)
+
+    from automl_gpt_ray.llm.configured import configured
+    from automl_gpt_ray.ray_tune.run import run as run_job
+    from automl_gpt_ray.terminal import show_outcome, show_start
+
+    show_start(console, loaded)
+    llm = configured(loaded.job.llm) if loaded.job.llm else None
+    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
+    outcome = run_job(loaded, llm, run_dir, tell)
+    if json:
+        sys.stdout.write(outcome.to_json() + "\n")
+    else:
+        show_outcome(console, outcome)
+    raise typer.Exit(0 if outcome.best_config is not None else 1)
+
+
+@app.command()
+def plan(
+    job: JobFile,
+    trials: Trials = None,
+    time: Time = None,
+    data_path: DataPath = None,
+    llm_model: LLMModel = None,
+    llm_url: LLMUrl = None,
+    no_llm: NoLLM = False,
+    seed: Seed = None,
+    settings: Settings = None,
+    proposals: Annotated[int, typer.Option(min=1, max=6, help="Proposals besides the default.")] = 3,
+) -> None:
+    """Show what a run would begin with: the prompt, the proposals, their predicted logs. Trains nothing."""
+    overrides = _overrides(trials, time, None, data_path, llm_model, llm_url, no_llm, seed, settings)
+    loaded = _load(job, overrides)
+
+    from automl_gpt_ray.llm.configured import configured
+    from automl_gpt_ray.plan import make_plan
+    from automl_gpt_ray.terminal import show_plan, show_start
+
+    console = _console()
+    show_start(console, loaded)
+    made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
+    show_plan(console, made)
+    raise typer.Exit(1 if made.problem else 0)
+
+
+@cards.command()
+def describe(
+    file: Annotated[Path, typer.Argument(help="Parquet or CSV file.", show_default=False)],
+    label: Annotated[str | None, typer.Option(help="Column to predict; guessed when not given.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the card; default: the file's.")] = None,
+) -> None:
+    """Print a Data Card for a table: rows, columns, types, missing values, label balance."""
+    from automl_gpt_ray.cards.card_yaml import to_yaml
+    from automl_gpt_ray.cards.describe import describe_file
+
+    sys.stdout.write(to_yaml(describe_file(file, label=label, name=name)))
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: Annotated[bool, typer.Option("--version", help="Print the version.")] = False) -> None:
+    if version:
+        sys.stdout.write(f"automl-gpt-ray {__version__}\n")
+        raise typer.Exit
+
+
+def main() -> NoReturn:
+    """Run the command line; a mistake of the user's ends in one message and exit code 2."""
+    try:
+        app(standalone_mode=True)
+    except InputError as error:
+        _fail(str(error), 2)
+    except AutoMLGPTError as error:
+        _fail(f"{type(error).__name__}: {error}", 1)
+    raise SystemExit(0)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise SystemExit(code)
+
+
+def _console(stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False)
+
+
+def _load(job: Path, overrides: dict[str, Any]) -> LoadedJob:
+    from automl_gpt_ray.config import load_job
+
+    return load_job(job, overrides)
+
+
+def _overrides(
+    trials: int | None,
+    time: float | None,
+    address: str | None,
+    data_path: Path | None,
+    llm_model: str | None,
+    llm_url: str | None,
+    no_llm: bool,
+    seed: int | None,
+    settings: list[str] | None,
+) -> dict[str, Any]:
+    given = {
+        "trials": trials,
+        "time_budget_s": time,
+        "address": address,
+        "data.path": str(data_path) if data_path else None,
+        "llm.model": llm_model,
+        "llm.base_url": llm_url,
+        "seed": seed,
+    }
+    overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
+    for setting in settings or []:
+        key, value = _setting(setting)
+        overrides[key] = value
+    if no_llm:
+        overrides["llm"] = None
+    return overrides
+
+
+def _setting(text: str) -> tuple[str, Any]:
+    from automl_gpt_ray.yaml_file import parse_yaml
+
+    key, equals, _ = text.partition("=")
+    if not equals or not key:
+        raise JobError("--set", [Problem("--set", "must be KEY=VALUE", text, "write --set scheduler.type=asha")])
+    return key, parse_yaml(f"value: {text[len(key) + 1 :]}", "--set", JobError)["value"]
+
+
+if __name__ == "__main__":
+    main()

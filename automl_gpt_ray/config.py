@@ -1,0 +1,240 @@
+"""The job file: one YAML file says what to tune, with what, for how long.
+
+    name: digits
+    data_card: cards/data/digits.yaml        # a file relative to the job, or the card itself
+    model_card: cards/models/small_cnn.yaml
+    trials: 12
+
+Reading it finds every problem in the job and its cards at once, before anything runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.cards import (
+    DataCard,
+    ModelCard,
+    Request,
+    load_data_card,
+    load_model_card,
+    parse_data_card,
+    parse_model_card,
+)
+from automl_gpt_ray.errors import CardError, InputError, JobError, Problem
+from automl_gpt_ray.yaml_file import build, read_yaml
+
+_STRICT = ConfigDict(extra="forbid", frozen=True)
+
+
+class LLMOptions(BaseModel):
+    """Which language model is in charge. Keys come from the environment, never from this file.
+
+    Attributes:
+        model: Name the server knows.
+        base_url: An OpenAI-compatible server; None for OpenAI itself.
+        api_key_env: Environment variable that holds the key; local servers need none.
+        timeout_s: Longest wait for one reply, in seconds.
+        temperature: Sampling temperature; None leaves the server's default.
+        max_tokens: Longest reply in tokens.
+        structured: `auto` uses structured output where the server has it.
+        record: Folder in which replies are recorded.
+        replay: Answer from `record` only, without a server.
+    """
+
+    model_config = _STRICT
+
+    model: str = Field(min_length=1)
+    base_url: str | None = None
+    api_key_env: str = "OPENAI_API_KEY"
+    timeout_s: float = Field(default=60.0, gt=0)
+    temperature: float | None = Field(default=None, ge=0)
+    max_tokens: int | None = Field(default=None, ge=1)
+    structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
+    record: str | None = None
+    replay: bool = False
+
+    @field_validator("base_url")
+    @classmethod
+    def _http(cls, url: str | None) -> str | None:
+        if url is not None and not url.startswith(("http://", "https://")):
+            raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
+        return url
+
+
+class Resources(BaseModel):
+    """What each trial gets. A GPU may be shared: `gpu: 0.25` packs four trials on one."""
+
+    model_config = _STRICT
+
+    cpu: float = Field(default=1.0, gt=0)
+    gpu: float = Field(default=0.0, ge=0)
+    memory_gb: float | None = Field(default=None, gt=0)
+
+
+class SchedulerOptions(BaseModel):
+    """Ray's scheduler. `asha` stops the worse trials at steps `grace`, `grace` × `eta` and so on.
+
+    `time_attr` is the result key that counts steps: by default `step` for the trainers of this package
+    and `training_iteration` for others.
+    """
+
+    model_config = _STRICT
+
+    type: Literal["none", "asha"] = "none"
+    grace: int = Field(default=1, ge=1)
+    eta: float = Field(default=3.0, gt=1)
+    time_attr: str | None = None
+
+
+class DataOptions(BaseModel):
+    """Where the data lies on this machine or cluster; replaces the Data Card's path."""
+
+    model_config = _STRICT
+
+    path: str | None = None
+
+
+class Job(BaseModel):
+    """A job file.
+
+    Attributes:
+        name: Names the run folder.
+        data_card: A Data Card's file, or the card itself.
+        model_card: A Model Card's file, or the card itself.
+        request: Evaluation metrics, constraints, additional requests.
+        data: Overrides where the data lies.
+        llm: The language model; without one the classical advisor runs.
+        classical: Optuna's sampler: `tpe`, `gp` (needs torch) or `random`.
+        trials: Number of trials.
+        max_steps: Steps of a full training; by default the Model Card's.
+        time_budget_s: Wall-clock limit of the search, in seconds.
+        max_concurrent: Trials in training at once; by default as many as the resources allow.
+        scheduler: Ray's scheduler.
+        resources: Per trial.
+        retries: Restarts of a trial whose worker died.
+        seed: Of splits, weights and samplers.
+        address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
+        storage_path: Where run folders are made.
+    """
+
+    model_config = _STRICT
+
+    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
+    data_card: str | dict[str, Any]
+    model_card: str | dict[str, Any]
+    request: Request = Field(default_factory=Request)
+    data: DataOptions = Field(default_factory=DataOptions)
+    llm: LLMOptions | None = None
+    classical: Literal["tpe", "gp", "random"] = "tpe"
+    trials: int = Field(default=20, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
+    time_budget_s: float | None = Field(default=None, gt=0)
+    max_concurrent: int | None = Field(default=None, ge=1)
+    scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
+    resources: Resources = Field(default_factory=Resources)
+    retries: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0)
+    address: str | None = None
+    storage_path: str = "runs"
+
+
+@dataclass(frozen=True)
+class LoadedJob:
+    """A job with its cards read and checked against each other."""
+
+    job: Job
+    data: DataCard
+    model: ModelCard
+    source: str
+
+    @property
+    def brief(self) -> Brief:
+        """What is to be tuned."""
+        return Brief.of(self.model, self.data, self.job.request, self.job.max_steps)
+
+
+def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedJob:
+    """Read a job file and its cards.
+
+    Args:
+        path: The YAML file; card files are relative to it.
+        overrides: Dotted keys that replace values of the file, e.g. `{"data.path": "/data"}`; a value
+            of None removes the key.
+
+    Raises:
+        InputError: With every problem found in the job and in its cards.
+    """
+    file = Path(path)
+    values = read_yaml(file, JobError)
+    for key, value in (overrides or {}).items():
+        _override(values, key.split("."), value)
+    return read_job(values, str(file), file.parent)
+
+
+def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None = None) -> LoadedJob:
+    """Check `values` as a job; card files are relative to `folder`. Errors as in `load_job`."""
+    job = build(Job, values, source, JobError)
+    problems: list[Problem] = []
+    data = _card(job.data_card, "data_card", folder or Path(), problems)
+    model = _card(job.model_card, "model_card", folder or Path(), problems)
+    if isinstance(data, DataCard) and isinstance(model, ModelCard):
+        problems += _mismatches(data, model)
+        if not problems:
+            return LoadedJob(job, _placed(data, job), model, source)
+    raise JobError(source, problems)
+
+
+def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
+    for key in keys[:-1]:
+        inner = values.get(key)
+        values[key] = dict(inner) if isinstance(inner, dict) else {}
+        values = values[key]
+    if value is None:
+        values.pop(keys[-1], None)
+    else:
+        values[keys[-1]] = value
+
+
+def _card(
+    card: str | dict[str, Any], field: Literal["data_card", "model_card"], folder: Path, problems: list[Problem]
+) -> DataCard | ModelCard | None:
+    try:
+        if isinstance(card, str):
+            path = folder / Path(card).expanduser()
+            return load_data_card(path) if field == "data_card" else load_model_card(path)
+        if field == "data_card":
+            return parse_data_card(card, field).resolved(folder)
+        return parse_model_card(card, field)
+    except CardError as error:
+        where = field if error.source == field else f"{field} ({error.source})"
+        problems += [Problem(f"{where}: {p.field}", p.rule, p.got, p.remedy) for p in error.problems]
+        return None
+
+
+def _mismatches(data: DataCard, model: ModelCard) -> list[Problem]:
+    problems = []
+    if data.task not in model.tasks:
+        rule = f"must serve the Data Card's task `{data.task}`"
+        problems.append(Problem("model_card", rule, f"tasks {model.tasks}", "choose another Model Card"))
+    if data.input_type not in model.input_types:
+        rule = f"must take the Data Card's input type `{data.input_type}`"
+        problems.append(Problem("model_card", rule, f"input types {model.input_types}", "choose another Model Card"))
+    return problems
+
+
+def _placed(data: DataCard, job: Job) -> DataCard:
+    if job.data.path is None or data.load is None:
+        return data
+    # Given on the command line or in the job: relative to where the person stands.
+    path = Path(job.data.path).expanduser().absolute()
+    return data.model_copy(update={"load": data.load.model_copy(update={"path": str(path)})})
+
+
+__all__ = ["InputError", "Job", "LLMOptions", "LoadedJob", "load_job", "read_job"]

@@ -1,0 +1,167 @@
+"""The outcome of a run: what was found, what it cost, and where it lies."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pydantic import ConfigDict, TypeAdapter
+
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.records import Config, PredictedLog, TrialState
+
+FILE_NAME = "outcome.json"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Attributes:
+        name: Of the job.
+        metric: Optimised metric.
+        mode: `max` or `min`.
+        best_trial: Id of the best trial; None when no trial reported a value.
+        best_config: Its configuration.
+        best_source: Who proposed it.
+        best_reason: Why it was proposed.
+        best_step: Step of the best value; the best checkpoint is from there.
+        validation: Its validation and training metrics at that step.
+        test: Metrics on held-out test data, None where they were not measured; `test_note` says why.
+        test_note: Why `test` is None.
+        predicted_log: What was forecast for the best trial, None where nothing was.
+        real_log: (step, value) it really reported.
+        trials: Number of trials by end state, `total` included.
+        sources: Number of trials by who proposed them.
+        failures: Number of failed trials by class.
+        steps: Training steps spent, over all trials.
+        train_seconds: Training seconds spent, over all trials.
+        wall_seconds: From start to end of the run.
+        llm_calls: Replies of the language model.
+        llm_failures: Calls without a usable reply.
+        llm_seconds: Time the language model took.
+        prompt_tokens: Tokens sent.
+        completion_tokens: Tokens received.
+        warnings: What a reader must know: outages, notes of the run.
+        ended_by: What ended the run.
+        run_dir: Where everything lies.
+        journal: The journal.
+        checkpoint: Folder of the best checkpoint, None where the trainable made none.
+    """
+
+    name: str
+    metric: str
+    mode: str
+    best_trial: str | None
+    best_config: Config | None
+    best_source: str | None
+    best_reason: str | None
+    best_step: int | None
+    validation: Mapping[str, float] | None
+    test: Mapping[str, float] | None
+    test_note: str
+    predicted_log: PredictedLog | None
+    real_log: tuple[tuple[int, float], ...]
+    trials: Mapping[str, int]
+    sources: Mapping[str, int]
+    failures: Mapping[str, int]
+    steps: int
+    train_seconds: float
+    wall_seconds: float
+    llm_calls: int
+    llm_failures: int
+    llm_seconds: float
+    prompt_tokens: int
+    completion_tokens: int
+    warnings: tuple[str, ...]
+    ended_by: str
+    run_dir: str
+    journal: str
+    checkpoint: str | None
+
+    def to_json(self) -> str:
+        """Return the outcome as indented JSON; NaN is written as text."""
+        return json.dumps(json.loads(_ADAPTER.dump_json(self)), indent=2, ensure_ascii=False)
+
+    def save(self, folder: Path) -> Path:
+        """Write `outcome.json` into `folder`, whole or not at all, and return its path."""
+        path = folder / FILE_NAME
+        draft = path.with_suffix(".tmp")
+        draft.write_text(self.to_json() + "\n", encoding="utf-8")
+        os.replace(draft, path)  # noqa: PTH105 - atomic, and Path.replace reads as a text operation
+        return path
+
+
+_ADAPTER: TypeAdapter[Outcome] = TypeAdapter(Outcome)
+Outcome.__pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")  # type: ignore[attr-defined]
+
+
+def load_outcome(folder: str | Path) -> Outcome:
+    """Return the outcome saved in a run folder."""
+    return _ADAPTER.validate_json((Path(folder) / FILE_NAME).read_text(encoding="utf-8"))
+
+
+def summarise(
+    book: Book,
+    *,
+    name: str,
+    run_dir: Path,
+    wall_seconds: float,
+    ended_by: str,
+    journal: Path,
+    checkpoint: str | None = None,
+    test: Mapping[str, float] | None = None,
+    test_note: str = "",
+) -> Outcome:
+    """Compose the outcome from the book of a run and what only its runner knows."""
+    history, spent = book.history(), book.spending
+    best, objective = history.best, history.objective
+    return Outcome(
+        name=name,
+        metric=objective.metric,
+        mode=objective.mode,
+        **_best_fields(book),
+        test=test,
+        test_note=test_note,
+        predicted_log=best.proposal.predicted_log if best else None,
+        real_log=best.curve(objective.metric) if best else (),
+        trials={"total": len(history.trials), **{s.value: len(history.in_state(s)) for s in TrialState}},
+        sources=dict(Counter(t.proposal.source for t in history.trials)),
+        failures=dict(Counter(t.failure or "error" for t in history.in_state(TrialState.FAILED))),
+        steps=sum(len(t.observations) for t in history.trials),
+        train_seconds=round(sum(t.seconds for t in history.trials), 3),
+        wall_seconds=round(wall_seconds, 3),
+        llm_calls=spent.calls,
+        llm_failures=spent.failures,
+        llm_seconds=round(spent.seconds, 3),
+        prompt_tokens=spent.usage.prompt_tokens,
+        completion_tokens=spent.usage.completion_tokens,
+        warnings=tuple(d.reason for d in book.decisions if d.action == "outage"),
+        ended_by=ended_by,
+        run_dir=str(run_dir),
+        journal=str(journal),
+        checkpoint=checkpoint,
+    )
+
+
+def _best_fields(book: Book) -> dict[str, Any]:
+    history = book.history()
+    best = history.best
+    if best is None:
+        names = ("best_trial", "best_config", "best_source", "best_reason", "best_step", "validation")
+        return dict.fromkeys(names)
+    value = best.value(history.objective)
+    point = next(o for o in best.observations if o.metrics.get(history.objective.metric) == value)
+    return {
+        "best_trial": best.id,
+        "best_config": dict(best.config),
+        "best_source": best.proposal.source,
+        "best_reason": best.proposal.reason,
+        "best_step": point.step,
+        "validation": dict(point.metrics),
+    }

@@ -1,0 +1,65 @@
+"""Connecting to Ray: a cluster by address, the one we are in, or a quiet local one."""
+
+from __future__ import annotations
+
+import logging
+import os
+import warnings
+from typing import Any
+
+from automl_gpt_ray.config import LoadedJob
+from automl_gpt_ray.errors import JobError, Problem
+
+_QUIET = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0",
+}
+LOCAL_OBJECT_STORE = 200 * 1024**2
+
+
+def connect(loaded: LoadedJob) -> None:
+    """Connect to Ray unless this process already is, and check that one trial fits.
+
+    Raises:
+        JobError: The cluster cannot be reached, or no trial will ever fit on it.
+    """
+    for name, value in _QUIET.items():
+        os.environ.setdefault(name, value)
+    import ray  # after the environment is set: Ray reads it on import
+
+    # Ray's own tracebacks for failed trials repeat what the progress lines say in one.
+    logging.getLogger("ray.tune").setLevel(logging.CRITICAL)
+    warnings.filterwarnings("ignore", module="ray")
+    if not ray.is_initialized():
+        _initialise(loaded)
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    _check_fit(loaded, resources)
+
+
+def _initialise(loaded: LoadedJob) -> None:
+    import ray
+
+    address = loaded.job.address or os.environ.get("RAY_ADDRESS")
+    options: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": LOCAL_OBJECT_STORE}
+    try:
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        remedy = "is the cluster running, and is the address that of its head node? Leave it out to start a local Ray"
+        rule = f"must be a Ray cluster ({str(error).strip().splitlines()[0]})"
+        raise JobError(loaded.source, [Problem("address", rule, str(address), remedy)]) from None
+
+
+def _check_fit(loaded: LoadedJob, cluster: dict[str, float]) -> None:
+    if loaded.job.address or os.environ.get("RAY_ADDRESS"):
+        return  # An autoscaling cluster may grow what it lacks now.
+    wanted = loaded.job.resources
+    problems = []
+    for field, key, need in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
+        have = cluster.get(key, 0.0)
+        if need > have:
+            rule = f"must not exceed what this machine has ({have:g})"
+            problems.append(Problem(f"resources.{field}", rule, f"{need:g}", "lower it, or name a cluster's `address`"))
+    if problems:
+        raise JobError(loaded.source, problems)

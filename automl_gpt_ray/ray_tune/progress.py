@@ -1,0 +1,85 @@
+"""What a run prints while it goes on: one line for each trial that starts, ends or fails.
+
+A Ray Tune callback. It also writes down why a trial failed: the searcher is told only that it did.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from ray.tune import Callback
+from ray.tune.experiment import Trial
+
+from automl_gpt_ray.events import TrialEnded
+from automl_gpt_ray.ray_tune.failure import failure_of
+from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.records import TrialRecord, TrialState
+
+Tell = Callable[[str], None]
+
+
+class Progress(Callback):
+    """Tells a person how the run goes.
+
+    Args:
+        searcher: The run's searcher; its book is read.
+        tell: Called with one line at a time; None prints nothing.
+        total: Number of trials planned.
+    """
+
+    def __init__(self, searcher: LLMSearch, tell: Tell | None, total: int) -> None:
+        self._searcher, self._tell, self._total = searcher, tell, total
+        self._began = time.monotonic()
+        self._numbers: dict[str, int] = {}
+        self._outages = 0
+
+    def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Say who proposed the trial and why."""
+        record = self._searcher.book.trial(trial.trial_id)
+        self._say_outages()
+        if record is None:
+            return
+        again = trial.trial_id in self._numbers
+        number = self._numbers.setdefault(trial.trial_id, len(self._numbers) + 1)
+        what = "resumes" if again else f"starts ({record.proposal.source}: {record.proposal.reason})"
+        self._say(f"trial {number}/{self._total} {what}")
+        for note in () if again else record.proposal.notes:
+            self._say(f"  note: {note}")
+
+    def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Say what the trial reached."""
+        record = self._searcher.book.trial(trial.trial_id)
+        if record is not None:
+            self._say(f"trial {self._numbers.get(trial.trial_id, 0)}/{self._total} {self._result(record)}")
+
+    def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Write down and say why the trial failed."""
+        kind, message = failure_of(trial)
+        if self._searcher.book.trial(trial.trial_id) is not None:
+            self._searcher.book.record(TrialEnded(trial.trial_id, TrialState.FAILED, kind, message))
+        self._say(f"trial {self._numbers.get(trial.trial_id, 0)}/{self._total} failed ({kind}): {message}")
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles callbacks with the Tuner; whoever listens stays behind.
+        return {**self.__dict__, "_tell": None}
+
+    def _result(self, record: TrialRecord) -> str:
+        history = self._searcher.book.history()
+        objective = history.objective
+        value, best = record.value(objective), history.best
+        end = "stopped early" if record.state is TrialState.STOPPED else "done"
+        shown = "no value" if value is None else f"{objective.metric} {value:.4f}"
+        top = best.value(objective) if best else None
+        return f"{end} at step {record.last_step}: {shown}" + (f" (best {top:.4f})" if top is not None else "")
+
+    def _say_outages(self) -> None:
+        outages = [d for d in self._searcher.book.decisions if d.action == "outage"]
+        for decision in outages[self._outages :]:
+            self._say(f"WARNING: {decision.reason}. Carrying on with the classical advisor.")
+        self._outages = len(outages)
+
+    def _say(self, line: str) -> None:
+        if self._tell:
+            self._tell(f"[{time.monotonic() - self._began:5.0f} s] {line}")

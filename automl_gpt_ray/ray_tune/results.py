@@ -1,0 +1,55 @@
+"""Reading what Ray reports about a trial: its metrics, its step and its seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from automl_gpt_ray.records import Observation
+
+STEP, SECONDS = "step", "seconds"
+"""Keys under which a trainable may report its own step and training seconds; they survive restarts."""
+
+# What Ray adds to every result (ray/air/constants.py, ray/tune/result.py): bookkeeping, not metrics.
+_RAY_KEYS = frozenset(
+    {
+        "training_iteration", "time_total_s", "time_this_iter_s", "time_since_restore", "timestamp", "date",
+        "done", "pid", "hostname", "node_ip", "trial_id", "experiment_id", "experiment_tag", "episodes_total",
+        "episodes_this_iter", "timesteps_total", "timesteps_this_iter", "timesteps_since_restore",
+        "iterations_since_restore", "checkpoint_dir_name", "should_checkpoint", "warmup_time", "auto",
+        STEP, SECONDS,
+    }
+)  # fmt: skip
+
+
+def observation(result: Mapping[str, Any], step_key: str | None = None) -> Observation:
+    """Return a Ray result as an observation.
+
+    Args:
+        result: Flattened, as searchers get it.
+        step_key: Key of the step; by default the trainable's own `step`, else `training_iteration`.
+    """
+    metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
+    seconds = _number(result.get(SECONDS), result.get("time_total_s", 0.0))
+    return Observation(step_of(result, step_key), metrics, seconds)
+
+
+def step_of(result: Mapping[str, Any], step_key: str | None = None) -> int:
+    """Return the step of a result, at least 1."""
+    value = result.get(step_key) if step_key else result.get(STEP)
+    return max(1, int(_number(value, result.get("training_iteration", 1))))
+
+
+def _is_metric(name: str, value: Any) -> bool:
+    # numpy scalars are numbers too; booleans are not metrics.
+    number = isinstance(value, int | float) or (hasattr(value, "__float__") and not hasattr(value, "__len__"))
+    return number and not isinstance(value, bool) and name not in _RAY_KEYS and not name.startswith("config/")
+
+
+def _number(value: Any, otherwise: Any) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        return float(otherwise)
+    return number if math.isfinite(number) else float(otherwise)

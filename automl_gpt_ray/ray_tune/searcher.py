@@ -1,0 +1,244 @@
+"""`LLMSearch`: the advisors as a Ray Tune searcher, for anybody's `tune.Tuner`.
+
+    tune.Tuner(
+        trainable,
+        param_space={"lr": tune.loguniform(1e-4, 1e-1), "layers": tune.randint(1, 5)},
+        tune_config=tune.TuneConfig(
+            metric="accuracy", mode="max", num_samples=50,
+            search_alg=LLMSearch(llm=OpenAIClient("gpt-5"), default={"lr": 1e-2, "layers": 2}),
+        ),
+    ).fit()
+
+`suggest` runs inside Ray's event loop, so it only takes what the prefetcher has ready. This file knows
+Ray's rules and nothing about how proposals are made.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from ray.tune.search import Searcher
+
+from automl_gpt_ray.advisors.classical import SamplerName
+from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.team import assemble
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.cards import DataCard, ModelCard, Request
+from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.events import Decision, ResultReported, RunResumed, RunStarted, TrialEnded
+from automl_gpt_ray.journal import FILE_NAME, Journal
+from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.prefetch import Prefetcher
+from automl_gpt_ray.ray_tune.domains import from_ray, nest
+from automl_gpt_ray.ray_tune.results import observation
+from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.space import SearchSpace
+
+# Tune's own word for "no limit known": a run whose trials' length nobody stated.
+UNKNOWN_STEPS = 100
+
+
+class LLMSearch(Searcher):
+    """A Ray Tune searcher in which a language model, Optuna and local moves share the trials.
+
+    Without `llm` it is the classical optimiser and local moves alone. The first trial is always the
+    default configuration.
+
+    Args:
+        llm: The language model.
+        model_card: Gives the search space, its default and what the model is. Leave `param_space` empty.
+        data_card: What the data is.
+        request: Evaluation metrics, constraints, additional requests.
+        default: The default configuration for a `param_space` without a Model Card; else the centre of
+            each range.
+        metric: Optimised metric; by default that of the cards, else of `TuneConfig`.
+        mode: `max` or `min`, as `metric`.
+        max_steps: Steps of a full training; by default the Model Card's, else `stop` of `RunConfig`.
+        step_key: Result key that counts steps; by default the trainable's `step`, else
+            `training_iteration`.
+        sampler: The classical optimiser: `tpe`, `gp` or `random`.
+        mixture: Advisors of your own instead of the usual team; needs `model_card`.
+        journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
+        seed: Of everything random.
+        about: Written into the journal's first line, for readers.
+    """
+
+    def __init__(
+        self,
+        llm: LLMClient | None = None,
+        *,
+        model_card: ModelCard | None = None,
+        data_card: DataCard | None = None,
+        request: Request | None = None,
+        default: Mapping[str, Any] | None = None,
+        metric: str | None = None,
+        mode: str | None = None,
+        max_steps: int | None = None,
+        step_key: str | None = None,
+        sampler: SamplerName = "tpe",
+        mixture: Mixture | None = None,
+        journal: str | Path | None = None,
+        seed: int = 0,
+        about: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(metric=metric, mode=mode)
+        self._llm, self._sampler, self._seed = llm, sampler, seed
+        self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
+        self._default, self._max_steps, self._step_key = default, max_steps, step_key
+        self._mixture, self._about = mixture, dict(about or {})
+        self._journal_folder = Path(journal).absolute() if journal else None
+        self._space: SearchSpace | None = None if model_card is None else model_card.space
+        self._deadline: float | None = None
+        self._book: Book | None = None
+        self._supply: Prefetcher | None = None
+        if model_card is not None and data_card is not None and metric is None:
+            objective = Brief.of(model_card, data_card, self._request).objective
+            self._metric, self._mode = objective.metric, objective.mode
+
+    @property
+    def book(self) -> Book:
+        """What has happened so far; opened on first use."""
+        if self._book is None:
+            self._book = self._open_book()
+        return self._book
+
+    def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
+        """Take the search space and the metric from the Tuner (Ray calls this before the first trial)."""
+        self._metric, self._mode = self._metric or metric, self._mode or mode
+        stop = spec.get("stop") or {}
+        if self._max_steps is None and isinstance(stop, Mapping):
+            self._max_steps = stop.get(self._step_key or "training_iteration")
+        if spec.get("time_budget_s"):
+            self._deadline = time.time() + float(spec["time_budget_s"])
+        if self._space is not None:
+            # A Model Card gave the space: `param_space` may hold constants but no second space.
+            return not from_ray(config).searched
+        self._space = from_ray(config, self._default)
+        return True
+
+    def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
+        """Return the next configuration at once, None when none is ready, FINISHED at the end."""
+        if self._deadline is not None and time.time() > self._deadline:
+            return str(Searcher.FINISHED)
+        supply = self._supply or self._start()
+        proposal = supply.take(trial_id)
+        if proposal is None:
+            return str(Searcher.FINISHED) if self._finished(supply) else None
+        return nest(proposal.config)
+
+    def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
+        """Record one step of a trial."""
+        if self.book.trial(trial_id) is not None:
+            self.book.record(ResultReported(trial_id, observation(result, self._step_key)))
+
+    def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
+        """Record how a trial ended: completed, stopped early or failed."""
+        trial = self.book.trial(trial_id)
+        if trial is None:
+            return
+        state, failure = TrialState.STOPPED, None
+        if error:
+            state, failure = TrialState.FAILED, self._failure(trial_id)
+        elif result:
+            seen = observation(result, self._step_key)
+            # Ray ends a trial with its last result. One we know already means that the trainable
+            # returned; a new one means that a scheduler or stopper ended it there.
+            returned = bool(trial.observations) and trial.last_step == seen.step
+            if not returned:
+                self.book.record(ResultReported(trial_id, seen))
+            state = TrialState.COMPLETED if returned or seen.step >= self.brief.max_steps else TrialState.STOPPED
+        self.book.record(TrialEnded(trial_id, state, failure))
+        if self._supply:
+            self._supply.changed()
+
+    def save(self, checkpoint_path: str) -> None:
+        """Copy the journal into Ray's snapshot; the journal itself is always newer."""
+        shutil.copyfile(self.book_path, f"{checkpoint_path}.journal")
+        Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
+
+    def restore(self, checkpoint_path: str) -> None:
+        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone."""
+        copy = Path(f"{checkpoint_path}.journal")
+        if not self.book_path.exists() and copy.exists():
+            self.book_path.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(copy, self.book_path)
+        self.close()
+
+    def close(self) -> None:
+        """Stop the background workers and close the journal; both open again on use."""
+        if self._supply:
+            self._supply.stop()
+        if self._book:
+            self._book.close()
+        self._supply = self._book = None
+
+    @property
+    def book_path(self) -> Path:
+        """Where the journal lies."""
+        if self._journal_folder is None:
+            self._journal_folder = Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
+        return self._journal_folder / FILE_NAME
+
+    @property
+    def brief(self) -> Brief:
+        """What is being tuned, as the advisors are told.
+
+        Raises:
+            JobError: The search space or the metric is not known.
+        """
+        if self._space is None or not self._metric:
+            missing = "param_space" if self._space is None else "metric"
+            remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
+            raise JobError("LLMSearch", [Problem(missing, "must be known before the first trial", "", remedy)])
+        model = self._model_card
+        return Brief(
+            space=self._space,
+            objective=Objective(str(self._metric), "min" if self._mode == "min" else "max"),
+            max_steps=self._max_steps or (model.max_steps if model else UNKNOWN_STEPS),
+            step=model.step if model else "step",
+            model=model,
+            data=self._data_card,
+            request=self._request,
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the searcher with the Tuner: threads, locks and files stay behind.
+        return {**self.__dict__, "_book": None, "_supply": None}
+
+    def _start(self) -> Prefetcher:
+        mixture = self._mixture or assemble(self.brief, self._llm, self._sampler, self._seed, self.book.record)
+        self._supply = Prefetcher(self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed)
+        self._supply.start()
+        return self._supply
+
+    def _open_book(self) -> Book:
+        journal = Journal(self.book_path, partial(redact, secrets=secrets_in()))
+        book = Book(journal)
+        brief = self.brief
+        if book.started is None:
+            objective, default = brief.objective, brief.space.default
+            about = {"space": brief.space.explain(), **self._about}
+            book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, default, about))
+        else:
+            book.record(RunResumed(journal.damage))
+        return book
+
+    def _finished(self, supply: Prefetcher) -> bool:
+        if supply.exhausted:
+            reason = "every configuration of the search space was tried"
+            self.book.record(Decision("run", "finish", reason, by="searcher"))
+        return supply.exhausted
+
+    def _failure(self, trial_id: str) -> str:
+        trial = self.book.trial(trial_id)
+        values = trial.curve(self.brief.objective.metric) if trial else ()
+        return "nan" if values and values[-1][1] != values[-1][1] else "error"

@@ -1,0 +1,65 @@
+"""The check of a data set before any trial: everything that is wrong with it, in one error.
+
+Reads the data as the trainers will, so that nothing is found wrong later than here. Imports
+neither PyTorch nor XGBoost.
+"""
+
+from __future__ import annotations
+
+from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.errors import DataError, Problem
+from automl_gpt_ray.training import fetch, splits
+
+
+def check_data(card: DataCard, seed: int = 0) -> dict[str, int]:
+    """Read a data set in full, fetching absent files, and return the size of each split.
+
+    Args:
+        card: Describes it; `load.path` is absolute.
+        seed: Of the hold-outs.
+
+    Returns:
+        Split name to number of examples, as trained on: hold-outs are taken from `train`. For a
+        card whose trainable loads its own data, the card's own sizes.
+
+    Raises:
+        DataError: With every problem found.
+    """
+    if card.load is None or card.load.format == "custom":
+        return dict(card.size)
+    problems = _file_problems(card) if card.load.files and card.load.format != "image_folder" else []
+    if problems:
+        raise DataError(card.name, problems)
+    return _sizes(card, seed)
+
+
+def _file_problems(card: DataCard) -> list[Problem]:
+    try:
+        return fetch.md5_problems(card, fetch.find_files(card))
+    except DataError as error:
+        return list(error.problems)
+
+
+def _sizes(card: DataCard, seed: int) -> dict[str, int]:
+    loaded = _read(card, seed, ("train", "validation", "test"))
+    return {split: size for split in splits.SPLITS if (size := loaded.get(split))}
+
+
+def _read(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
+    try:
+        return _lengths(card, seed, wanted)
+    except DataError as error:
+        # A data set may have no test split; whoever asks for its scores is told so then.
+        if [problem.field for problem in error.problems] != ["load.files.test"] or "test" not in wanted:
+            raise
+        return _lengths(card, seed, wanted[:-1])
+
+
+def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
+    if card.input_type == "image":
+        from automl_gpt_ray.training.images import load_images  # Pillow is needed for images only
+
+        return {split: len(images.labels) for split, images in load_images(card, wanted, seed).items()}
+    from automl_gpt_ray.training.tables import load_table
+
+    return {split: len(table.labels) for split, table in load_table(card, wanted, seed).items()}

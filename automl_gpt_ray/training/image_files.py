@@ -1,0 +1,141 @@
+"""Image files: IDX (MNIST), Parquet with encoded images, and folders, as arrays and raw labels.
+
+Knows one source at a time; nothing of splits or models. Whatever cannot be read becomes a DataError.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pa_parquet
+from PIL import Image
+
+from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.errors import DataError, Problem, did_you_mean, shown
+from automl_gpt_ray.training.fetch import unpacked
+
+Pixels = npt.NDArray[np.uint8]
+"""Shape (images, height, width, channels), 0..255."""
+
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"})
+_IDX_UBYTE = 0x08
+_MODES = {1: "L", 3: "RGB"}
+
+
+def read_idx(images: Path, labels: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
+    """Return the images and labels of a pair of IDX files, packed or not.
+
+    Raises:
+        DataError: One cannot be read, or their lengths differ.
+    """
+    pixels, raw = _idx(images, card, 3), _idx(labels, card, 1)
+    if len(pixels) != len(raw):
+        rule = "must hold one label for each image"
+        raise DataError(card.name, [Problem(str(labels), rule, f"{len(raw)} labels for {len(pixels)} images")])
+    return pixels[..., None], raw.tolist()
+
+
+def read_parquet(path: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
+    """Return the images and labels of a Parquet file with encoded images.
+
+    A column of structs with a field `bytes`, as data set hubs write it, is read too.
+
+    Raises:
+        DataError: It cannot be read, lacks a column, or holds what is no image.
+    """
+    image, label = (card.load.image_column if card.load else None) or "image", card.label_space.column or "label"
+    try:
+        # The file's schema and not the table's: only the two columns are ever read.
+        names = pa_parquet.read_schema(path).names
+        absent = [name for name in (image, label) if name not in names]
+        if absent:
+            remedy = did_you_mean(absent[0], names[:20])
+            raise DataError(card.name, [Problem(f"{path}", "the column must exist", shown(absent[0]), remedy)])
+        table = pa_parquet.read_table(path, columns=[image, label], use_threads=False)
+        cells, labels = table.column(image).to_pylist(), table.column(label).to_pylist()
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise DataError(card.name, [Problem(str(path), "must be a readable Parquet file", shown(str(error)))]) from None
+    encoded = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
+    return decode(((f"{path} row {i + 1}", one) for i, one in enumerate(encoded)), len(encoded), card), labels
+
+
+def read_folder(folder: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
+    """Return the images below `folder`, whose subfolders are named after the classes.
+
+    Raises:
+        DataError: It holds no subfolder with images, or what is no image.
+    """
+    files = sorted(f for f in folder.glob("*/*") if f.suffix.lower() in ENDINGS)
+    if not files:
+        rule = "must hold a folder for each class, with images in it"
+        raise DataError(card.name, [Problem(str(folder), rule, "no such image", "arrange it as split/class/file.png")])
+    pixels = decode(((str(file), file) for file in files), len(files), card)
+    return pixels, [file.parent.name for file in files]
+
+
+def decode(encoded: Iterable[tuple[str, Any]], count: int, card: DataCard) -> Pixels:
+    """Return encoded images as one array, all of the card's `image_shape` or of the first's.
+
+    Args:
+        encoded: For each, where it stands, and its bytes or path.
+        count: How many there are.
+        card: Says the shape; images of another size are resized bilinearly.
+
+    Raises:
+        DataError: Naming the first that is no image.
+    """
+    pixels: Pixels | None = None
+    for number, (place, source) in enumerate(encoded):
+        try:
+            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            shape = card.image_shape if pixels is None else pixels.shape[1:]
+            height, width, channels = shape or (image.height, image.width, _channels(image))
+            array = _array(image, height, width, channels)
+        except (OSError, ValueError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError) as error:
+            got = shown(str(error) or type(error).__name__)
+            raise DataError(card.name, [Problem(place, "must be a readable image", got, "remove it")]) from None
+        if pixels is None:
+            pixels = np.empty((count, *array.shape), dtype=np.uint8)
+        pixels[number] = array
+    if pixels is None:
+        raise DataError(card.name, [Problem("images", "the split must hold at least one image", "none")])
+    return pixels
+
+
+def _array(image: Any, height: int, width: int, channels: int) -> Pixels:
+    mode = _MODES.get(channels)
+    if mode is None:
+        raise ValueError(f"images of {channels} channels cannot be decoded; `image_shape` must end in 1 or 3")
+    image = image if image.mode == mode else image.convert(mode)
+    if image.size != (width, height):
+        image = image.resize((width, height), Image.Resampling.BILINEAR)
+    array: Pixels = np.asarray(image, dtype=np.uint8)
+    return array.reshape(height, width, channels)
+
+
+def _channels(image: Any) -> int:
+    return 1 if image.mode in ("1", "L", "I", "I;16", "F") else 3
+
+
+def _idx(path: Path, card: DataCard, axes: int) -> Pixels:
+    """Return the array of an IDX file: magic 0x00000800 + axes, big-endian sizes, then bytes."""
+    try:
+        content = unpacked(path)
+        zero, kind, found = struct.unpack(">HBB", content[:4])
+        shape = struct.unpack(f">{found}I", content[4 : 4 + 4 * found])
+    except (OSError, struct.error) as error:
+        raise DataError(card.name, [Problem(str(path), "must be a readable IDX file", shown(str(error)))]) from None
+    start = 4 + 4 * found
+    if (zero, kind, found) != (0, _IDX_UBYTE, axes) or len(content) - start != math.prod(shape):
+        rule = f"must be an IDX file of bytes with {axes} ax{'i' if axes == 1 else 'e'}s"
+        got = f"{found} axes of {shape} and {len(content) - start} bytes"
+        raise DataError(card.name, [Problem(str(path), rule, got, "fetch it again")])
+    return np.frombuffer(content, dtype=np.uint8, offset=start).reshape(shape)

@@ -1,0 +1,227 @@
+"""Gradient-boosted trees on tables, by XGBoost.
+
+One step is `rounds_per_step` boosting rounds. Hot hyperparameters (eta, lambda, ...) are read from
+`config` at every step, so a change between two reports takes effect at the next step. Knows tables,
+preprocessing and scores; nothing of Ray.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import xgboost as xgb
+
+from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.errors import Problem, SpaceError, TrainingError, shown
+from automl_gpt_ray.records import Config
+from automl_gpt_ray.training.labels import Labels
+from automl_gpt_ray.training.preprocessing import CHOICES, Preprocessor
+from automl_gpt_ray.training.scores import Floats, reported, scores
+from automl_gpt_ray.training.steps import (
+    Step,
+    check_config,
+    check_objective,
+    check_same,
+    guarded,
+    read_state,
+    write_state,
+)
+from automl_gpt_ray.training.tables import Table, load_table
+from automl_gpt_ray.training.task import TrainingTask
+
+_TREE = {"max_depth", "max_leaves", "grow_policy", "max_bin", "max_cat_to_onehot", "max_cat_threshold"}
+_GROWTH = {"eta", "min_child_weight", "gamma", "lambda", "alpha", "max_delta_step", "scale_pos_weight"}
+_SAMPLING = {"subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode", "num_parallel_tree"}
+
+PARAMETERS = frozenset(_TREE | _GROWTH | _SAMPLING)
+"""Names in a configuration that go to XGBoost as they are."""
+
+DEFAULT_ROUNDS = 10
+_MODEL_FILE = "model.ubj"
+_KNOWN = PARAMETERS | frozenset(CHOICES) | {"class_weighting", "rounds_per_step"}
+_WEIGHTINGS = ("none", "balanced")
+
+
+@dataclass(frozen=True)
+class _Matrix:
+    """Examples as XGBoost takes them, with their labels."""
+
+    inputs: Any
+    labels: Labels
+
+
+def train(config: dict[str, Any], task: TrainingTask) -> None:
+    """Train inside a Ray Tune trial: a function trainable.
+
+    Args:
+        config: Names in `PARAMETERS`, `preprocessing.CHOICES`, `class_weighting` (`none` or
+            `balanced`) and `rounds_per_step`; what is absent has the library's default.
+        task: What all trials share.
+
+    Raises:
+        TrainingError: The objective became NaN or memory ran out.
+        DataError: The data is not what its card says.
+        SpaceError: `config` holds a name or value that is not known.
+    """
+    from automl_gpt_ray.training import loop  # so that scoring a checkpoint needs no Ray
+
+    loop.run(fit, config, task)
+
+
+def fit(config: Config, task: TrainingTask, resume_from: Path | None = None) -> Iterator[Step]:
+    """Yield the steps of a training; errors as in `train`.
+
+    Args:
+        config: As in `train`; read anew at each step.
+        task: What all trials share.
+        resume_from: Folder of a checkpoint to go on from, with the same results as if the training
+            had not been interrupted.
+    """
+    return guarded(_fit(config, task, resume_from), task.objective)
+
+
+def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, split: str = "test") -> dict[str, float]:
+    """Return every metric of a checkpoint on one split, by bare name.
+
+    Args:
+        config: Not needed to score trees; for symmetry with other trainers.
+        task: As the checkpoint was trained with: the seed decides the hold-outs.
+        checkpoint_dir: Folder of the checkpoint.
+        split: `test`, `validation` or `train`.
+
+    Raises:
+        DataError: The data set has no such split.
+        TrainingError: The folder holds no checkpoint of this trainer.
+    """
+    folder = Path(checkpoint_dir)
+    state = read_state(folder)
+    table = load_table(task.data, (split,), task.seed)[split]
+    matrix = _matrix(Preprocessor.from_json(state["preprocessing"]), table, task.threads)
+    booster = _booster(_fixed_parameters(task), [])
+    _load(booster, folder)
+    return scores(task.data, table.labels, _predict(booster, matrix, task.data))
+
+
+def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterator[Step]:
+    check_config(config, _KNOWN)
+    check_objective(task.objective, reported(task.data))
+    tables = load_table(task.data, ("train", "validation"), task.seed)
+    state = read_state(resume_from) if resume_from else None
+    if state:
+        check_same(config, state["config"], frozenset(CHOICES))
+    fitted = (
+        Preprocessor.from_json(state["preprocessing"]) if state else Preprocessor.fit(tables["train"].features, config)
+    )
+    matrices = {split: _matrix(fitted, table, task.threads) for split, table in tables.items()}
+    booster = _booster({**_fixed_parameters(task), **_chosen(config)}, [m.inputs for m in matrices.values()])
+    if resume_from:
+        _load(booster, resume_from)
+    seconds = float(state["seconds"]) if state else 0.0
+    for step in range(int(state["step"]) + 1 if state else 1, task.max_steps + 1):
+        began = time.perf_counter()
+        _boost(booster, matrices["train"], config, task, step)
+        metrics = _metrics(booster, matrices, task)
+        seconds += time.perf_counter() - began
+        kept = {"step": step, "seconds": seconds, "config": dict(config), "preprocessing": fitted.to_json()}
+        yield Step({**metrics, "step": step, "seconds": seconds}, partial(_save, booster, kept))
+
+
+def _boost(booster: Any, train: _Matrix, config: Config, task: TrainingTask, step: int) -> None:
+    train.inputs.set_weight(_weights(config, train.labels, task.data))
+    # XGBoost keeps the state of its row and column sampling out of the saved model. Changing the tree
+    # method makes it build its samplers anew, from a seed of our own for each step: only so does a
+    # restored training draw what an uninterrupted one does.
+    for values in ({"tree_method": "approx"}, {"tree_method": "hist", "seed": _step_seed(task.seed, step)}):
+        booster.set_param({**_chosen(config), **values})
+        booster.save_config()  # makes the change take effect
+    for _ in range(_rounds(config)):
+        booster.update(train.inputs, booster.num_boosted_rounds())
+
+
+def _metrics(booster: Any, matrices: Mapping[str, _Matrix], task: TrainingTask) -> dict[str, float]:
+    validation, train = (
+        scores(task.data, matrices[split].labels, _predict(booster, matrices[split], task.data))
+        for split in ("validation", "train")
+    )
+    always = "rmse" if task.data.task == "regression" else "log_loss"
+    return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
+
+
+def _predict(booster: Any, matrix: _Matrix, card: DataCard) -> Floats:
+    predicted: Floats = booster.predict(matrix.inputs)
+    if card.task == "regression" or predicted.ndim == 2:
+        return predicted
+    return np.column_stack([1.0 - predicted, predicted])
+
+
+def _matrix(fitted: Preprocessor, table: Table, threads: int) -> _Matrix:
+    values, types = fitted.apply(table.features)
+    inputs = xgb.DMatrix(values, label=table.labels, feature_types=types, enable_categorical=True, nthread=threads)
+    return _Matrix(inputs, table.labels)
+
+
+def _booster(parameters: Mapping[str, Any], cached: list[Any]) -> Any:
+    try:
+        return xgb.Booster(dict(parameters), cached)
+    except xgb.core.XGBoostError as error:
+        raise TrainingError("error", f"XGBoost refused its parameters: {_first_line(error)}") from error
+
+
+def _load(booster: Any, folder: Path) -> None:
+    try:
+        booster.load_model(folder / _MODEL_FILE)
+    except (OSError, ValueError, xgb.core.XGBoostError) as error:
+        raise TrainingError("error", f"`{folder / _MODEL_FILE}` is no readable model: {_first_line(error)}") from error
+
+
+def _save(booster: Any, state: Mapping[str, Any], folder: Path) -> None:
+    booster.save_model(folder / _MODEL_FILE)
+    write_state(folder, state)
+
+
+def _fixed_parameters(task: TrainingTask) -> dict[str, Any]:
+    shared = {"tree_method": "hist", "nthread": task.threads, "verbosity": 0}
+    classes = len(task.data.label_space.classes)
+    if task.data.task == "regression":
+        return {**shared, "objective": "reg:squarederror"}
+    if classes == 2:
+        return {**shared, "objective": "binary:logistic"}
+    return {**shared, "objective": "multi:softprob", "num_class": classes}
+
+
+def _chosen(config: Config) -> dict[str, Any]:
+    return {name: value for name, value in config.items() if name in PARAMETERS}
+
+
+def _rounds(config: Config) -> int:
+    rounds = config.get("rounds_per_step", DEFAULT_ROUNDS)
+    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
+        rule = "must be a whole number of at least 1"
+        raise SpaceError("configuration", [Problem("rounds_per_step", rule, shown(rounds))])
+    return rounds
+
+
+def _weights(config: Config, labels: Labels, card: DataCard) -> Any:
+    """Return a weight for each example, or none; `balanced` gives each class the same total."""
+    weighting = config.get("class_weighting", _WEIGHTINGS[0])
+    if weighting not in _WEIGHTINGS:
+        rule = f"must be one of {', '.join(_WEIGHTINGS)}"
+        raise SpaceError("configuration", [Problem("class_weighting", rule, shown(weighting))])
+    if weighting == "none" or card.task == "regression":
+        return None
+    counts = np.bincount(labels, minlength=len(card.label_space.classes))
+    return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
+
+
+def _step_seed(seed: int, step: int) -> int:
+    return int(np.random.default_rng([seed, step]).integers(2**31 - 1))
+
+
+def _first_line(error: Exception) -> str:
+    return shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
