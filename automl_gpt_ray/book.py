@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
+from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     AdviceGiven,
     CallFailed,
@@ -51,6 +52,9 @@ class Book:
     Args:
         journal: Where events are kept; None keeps them in memory only. Events it already holds are
             applied first.
+
+    Raises:
+        JournalError: The journal holds results but not what the run is: its beginning is damaged.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
@@ -69,8 +73,8 @@ class Book:
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
         self._snapshot: History | None = None
-        for entry in journal.entries if journal else ():
-            self._enter(entry.event, entry.seq)
+        if journal:
+            self._rebuild(journal)
 
     @property
     def lock(self) -> threading.RLock:
@@ -130,6 +134,12 @@ class Book:
         """Close the journal."""
         if self._journal:
             self._journal.close()
+
+    def _rebuild(self, journal: Journal) -> None:
+        for entry in journal.entries:
+            if self.started is None and isinstance(entry.event, ResultReported):
+                raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
+            self._enter(entry.event, entry.seq)
 
     def _take_snapshot(self) -> History:
         objective = self.objective

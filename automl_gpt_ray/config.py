@@ -119,6 +119,8 @@ class Job(BaseModel):
         scheduler: Ray's scheduler.
         resources: Per trial.
         retries: Restarts of a trial whose worker died.
+        reuse_actors: Whether one worker process trains several trials, one after the other: seconds
+            saved on each, at the price of what a trainable leaves behind in its process.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
         storage_path: Where run folders are made.
@@ -140,6 +142,7 @@ class Job(BaseModel):
     scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
     resources: Resources = Field(default_factory=Resources)
     retries: int = Field(default=0, ge=0)
+    reuse_actors: bool = True
     seed: int = Field(default=0, ge=0)
     address: str | None = None
     storage_path: str = "runs"

@@ -9,6 +9,7 @@ next decision at the latest. What the events mean is `book.Book`'s to say.
 from __future__ import annotations
 
 import json
+import math
 import os
 import threading
 import time
@@ -68,6 +69,7 @@ class Journal:
         except OSError as error:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
+        self._torn = False
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -77,12 +79,15 @@ class Journal:
         """
         with self._lock:
             entry = Entry(self._next, self._clock(), event)
-            line = _encode(entry, self._redact)
+            line = _encode(entry, self._redact).encode()
             try:
-                _write_all(self._file, line.encode())
+                # A write that failed half way must not take the next line, another thread's, with it.
+                _write_all(self._file, b"\n" + line if self._torn else line)
+                self._torn = False
                 if not isinstance(event, ResultReported):
                     os.fsync(self._file)
             except OSError as error:
+                self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
             self._next += 1
             return entry
@@ -149,9 +154,11 @@ def _decode(line: bytes) -> Entry | None:
 
 
 def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
-    event = ADAPTER.dump_json(entry.event).decode()
-    if not isinstance(entry.event, ResultReported):
-        event = json.dumps(_redacted(json.loads(event), redact), ensure_ascii=False, separators=(",", ":"))
+    if isinstance(entry.event, ResultReported):
+        event = ADAPTER.dump_json(entry.event).decode()
+    else:
+        value = _redacted(ADAPTER.dump_python(entry.event, mode="json"), redact)
+        event = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
     return f'{{"crc":"{_crc(body)}",{body}\n'
 
@@ -159,7 +166,10 @@ def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
 def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
     # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
     if isinstance(value, str):
-        return redact(value)
+        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
+        return redact(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return {key: _redacted(item, redact) for key, item in value.items()}
     return [_redacted(item, redact) for item in value] if isinstance(value, list) else value

@@ -54,6 +54,8 @@ class Outcome:
         checkpoint: Folder of the best checkpoint, None where the trainable made none.
     """
 
+    __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
+
     name: str
     metric: str
     mode: str
@@ -98,7 +100,6 @@ class Outcome:
 
 
 _ADAPTER: TypeAdapter[Outcome] = TypeAdapter(Outcome)
-Outcome.__pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")  # type: ignore[attr-defined]
 
 
 def load_outcome(folder: str | Path) -> Outcome:

@@ -2,8 +2,8 @@
 
 Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
 its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
-waits for no call. How far a lane works ahead follows from how long its calls take and how fast trials
-start. A queued proposal that was thought of before the latest results is replaced when a fresh one
+waits for no call. How far a lane works ahead follows from how long its calls take and how fast its
+proposals are taken. A queued proposal that was thought of before the latest results is replaced when a fresh one
 arrives, and dropped when it is too old.
 
     supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
@@ -74,6 +74,7 @@ class _Lane:
     retry_at: float = 0.0
     exhausted_at: int = -1
     outage: str = ""
+    takes: deque[float] = field(default_factory=lambda: deque(maxlen=32))
     threads: list[threading.Thread] = field(default_factory=list)
 
 
@@ -88,8 +89,6 @@ class Prefetcher:
         choose: Which of the sources that are ready serves the next trial.
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
-        hold: Called before a proposal is handed out; True means that none may be now (outage policy
-            `wait`).
     """
 
     def __init__(
@@ -105,7 +104,6 @@ class Prefetcher:
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
-        self._takes: deque[float] = deque(maxlen=32)
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -147,7 +145,8 @@ class Prefetcher:
             if chosen is None:
                 return None
             self._missed_at = None
-            self._takes.append(time.monotonic())
+            if chosen.source in self._lanes:
+                self._lanes[chosen.source].takes.append(time.monotonic())
             self._book.record(TrialStarted(trial_id, chosen))
             self._wake.notify_all()
             return chosen
@@ -217,15 +216,18 @@ class Prefetcher:
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
         fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
-        missing = self._ahead(lane) - fresh - lane.in_flight
-        return max(0, min(missing, lane.rule.batch))
+        needed = self._needed(lane)
+        if fresh + lane.in_flight >= needed:
+            return 0
+        # A call costs the same whether it brings one proposal or a few.
+        return max(lane.rule.batch, 1)
 
-    def _ahead(self, lane: _Lane) -> int:
-        """Proposals to keep ready: as many as will be taken during one and a half calls, and one more."""
+    def _needed(self, lane: _Lane) -> int:
+        """Proposals to have ready: as many as will be taken during one and a half calls, and one more."""
         rate = 0.0
-        if len(self._takes) >= 2:
-            rate = (len(self._takes) - 1) / max(1e-3, time.monotonic() - self._takes[0])
-        return min(lane.rule.depth, max(lane.rule.batch, 1 + math.ceil(1.5 * lane.latency * rate)))
+        if len(lane.takes) >= 2:
+            rate = (len(lane.takes) - 1) / max(1e-3, time.monotonic() - lane.takes[0])
+        return min(lane.rule.depth, 1 + math.ceil(1.5 * lane.latency * rate))
 
     def _call(self, lane: _Lane, history: History, wanted: int) -> None:
         began = time.monotonic()
@@ -241,9 +243,12 @@ class Prefetcher:
         with self._wake:
             lane.in_flight -= wanted
             lane.latency = spent if not lane.latency else 0.7 * lane.latency + 0.3 * spent
-            lane.failures, lane.outage = 0, ""
+            lane.failures, lane.outage = (0 if made else lane.failures), ""
             lane.exhausted_at = -1 if made else len(history.trials)
-            self._admit(lane, history, made)
+            if self._stopped:  # the run is over, its journal perhaps closed
+                return
+            if not self._admit(lane, history, made) and made:
+                self._back_off(lane)
             self._wake.notify_all()
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal]) -> None:

@@ -20,6 +20,8 @@ from automl_gpt_ray.records import LogPoint, PredictedLog, Scalar
 
 MAX_REPLY = 200_000
 MAX_REASON = 500
+MAX_PROPOSALS = 64
+MAX_PROBLEMS = 24
 SOURCE = "language"
 
 FaultKind = Literal["empty", "too_long", "no_json", "wrong_shape", "no_usable_proposal", "refusal", "cut_off"]
@@ -72,7 +74,7 @@ def parse_proposals(text: str, brief: Brief, taken: frozenset[str] = frozenset()
     drafts: list[Draft] = []
     problems: list[str] = []
     seen = set(taken)
-    for index, item in enumerate(items):
+    for index, item in enumerate(items[:MAX_PROPOSALS]):
         draft = _draft(item, brief)
         if isinstance(draft, Draft) and brief.space.key(draft.config) in seen:
             draft = ["this setting already ran, waits to run, or stands twice in the reply: propose another"]
@@ -81,19 +83,21 @@ def parse_proposals(text: str, brief: Brief, taken: frozenset[str] = frozenset()
             seen.add(brief.space.key(draft.config))
         else:
             problems += [f"proposals[{index}]: {problem}" for problem in draft]
+    if len(items) > MAX_PROPOSALS:
+        problems.insert(0, f"{len(items)} proposals are too many: only the first {MAX_PROPOSALS} were read")
     if not drafts:
-        return ReplyError("no_usable_proposal", tuple(problems))
-    return Drafts(tuple(drafts), tuple(problems))
+        return ReplyError("no_usable_proposal", _stated(problems))
+    return Drafts(tuple(drafts), _stated(problems))
 
 
 def extract_json(text: str) -> Any | ReplyError:
     """Return the JSON value in a reply, found behind reasoning, prose or a code fence."""
     if len(text) > MAX_REPLY:
         return ReplyError("too_long", (f"the reply must be under {MAX_REPLY} characters, got {len(text)}",))
-    body = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.DOTALL).strip()
+    body = _without_reasoning(text)
     if not body:
         return ReplyError("empty", ("the reply holds no answer",))
-    for candidate in _candidates(body):
+    for candidate in (text, *_candidates(body)):
         try:
             value = json.loads(candidate, parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
@@ -103,9 +107,16 @@ def extract_json(text: str) -> Any | ReplyError:
     return ReplyError("no_json", (f"the reply must be one JSON object, got {shown(body)}",))
 
 
+def _without_reasoning(text: str) -> str:
+    body = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.DOTALL)
+    # Some servers put the opening tag into the prompt, so that only the closing one is in the reply.
+    return body.rpartition("</think>")[2].strip()
+
+
 def _candidates(body: str) -> Iterator[str]:
     yield body
-    yield from re.findall(r"```(?:json)?\s*(.*?)```", body, flags=re.DOTALL)
+    # No `\s*` before the lazy part: the two would share out a run of spaces in quadratic time.
+    yield from re.findall(r"```(?:json)?(.*?)```", body, flags=re.DOTALL)
     start, end = body.find("{"), body.rfind("}")
     if 0 <= start < end:
         yield body[start : end + 1]
@@ -132,11 +143,12 @@ def _draft(item: Any, brief: Brief) -> Draft | list[str]:
     complete = brief.space.build(lambda name, p: values.get(name, p.start))
     missing = [n for n in complete if n not in values and not isinstance(brief.space.parameters[n], ConstantParameter)]
     notes = [f"{name} was not given: the default was used" for name in missing]
-    problems += [str(p) for p in brief.space.problems({**complete, **values})]
+    # A name is the model's own text: of any length, with any character.
+    problems += [_one_line(str(p)) for p in brief.space.problems({**complete, **values})]
     reason = item.get("reason")
     if problems:
         return problems
-    if len(missing) == len(brief.space.searched):
+    if not any(name in values for name in brief.space.searched):
         return ["must give at least one hyperparameter"]
     log, note = _log(item.get("predicted_log"), brief)
     text = _one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason was given"
@@ -154,6 +166,10 @@ def _flat(item: dict[str, Any], brief: Brief) -> tuple[dict[str, Any], list[str]
             values.update(part)
         else:
             problems.append(f"`{group}` must be an object, got {shown(part)}")
+    unknown = [name for name in values if name not in brief.space]
+    if len(unknown) > MAX_PROBLEMS:
+        problems.append(f"{len(unknown)} unknown hyperparameters, such as {shown(unknown[0])}")
+        values = {name: value for name, value in values.items() if name in brief.space}
     return values, problems
 
 
@@ -185,10 +201,10 @@ def _log(value: Any, brief: Brief) -> tuple[PredictedLog | None, str]:
 def _point(item: Any, brief: Brief) -> LogPoint | str:
     if not isinstance(item, dict):
         return f"each point must be an object, got {shown(item)}"
-    numbers = [item.get(key) for key in ("step", "value", "low", "high")]
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
+    numbers = [_finite(item.get(key)) for key in ("step", "value", "low", "high")]
+    if None in numbers:
         return f"step, value, low and high must be finite numbers, got {shown(item)}"
-    step, value, low, high = (float(x) for x in numbers if x is not None)
+    step, value, low, high = (x for x in numbers if x is not None)
     if step != int(step) or not 1 <= step <= brief.max_steps:
         return f"step must be a whole number from 1 to {brief.max_steps}, got {shown(item.get('step'))}"
     if not low <= value <= high:
@@ -199,6 +215,20 @@ def _point(item: Any, brief: Brief) -> LogPoint | str:
     if metric:
         low, high = max(low, metric.low), min(high, metric.high)
     return LogPoint(int(step), value, low, high)
+
+
+def _finite(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # JSON allows whole numbers of hundreds of digits
+        return None
+
+
+def _stated(problems: list[str]) -> tuple[str, ...]:
+    more = len(problems) - MAX_PROBLEMS
+    return (*problems[:MAX_PROBLEMS], f"and {more} more problems") if more > 0 else tuple(problems)
 
 
 def _one_line(text: str) -> str:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parent))  # also when it is imported by te
 
 from llm_faults import Fault, error
 from schema_answer import SchemaAnswer
+from tuning_answer import TuningAnswer
 
 MODELS = ("test-model",)
 
@@ -164,8 +165,10 @@ def main(arguments=None):
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--port", type=int, default=0, help="0 for any free port")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds that every completion takes")
+    parser.add_argument("--answer", choices=["schema", "tuning"], default="schema", help="who answers")
     chosen = parser.parse_args(arguments)
-    with LLMServer(latency_s=chosen.latency, port=chosen.port) as server:
+    answer = TuningAnswer() if chosen.answer == "tuning" else SchemaAnswer()
+    with LLMServer(answer, latency_s=chosen.latency, port=chosen.port) as server:
         print(server.url, flush=True)  # noqa: T201 - this is a program's output
         try:
             threading.Event().wait()

@@ -45,7 +45,7 @@ def data_card_from_hub(path: str | Path) -> DataCard:
     hub = read_hub_card(path)
     task, input_type, metric = _known_task(hub)
     values = {
-        "name": hub.title or Path(path).resolve().parent.name,
+        "name": (hub.title or Path(path).resolve().parent.name)[:200],
         "task": task,
         "input_type": input_type,
         "label_space": LabelSpace(column=hub.label_column, classes=list(hub.class_names)),

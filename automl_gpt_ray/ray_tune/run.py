@@ -16,6 +16,7 @@ from pathlib import Path
 
 import ray
 from ray.tune import CheckpointConfig, FailureConfig, ResultGrid, RunConfig, TuneConfig, Tuner
+from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, TrialScheduler
 
 from automl_gpt_ray import __version__
@@ -137,7 +138,9 @@ def _tuner(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
             scheduler=_scheduler(prepared.loaded),
             max_concurrent_trials=job.max_concurrent or _slots(job),
             time_budget_s=job.time_budget_s,
-            reuse_actors=False,
+            # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
+            reuse_actors=job.reuse_actors,
+            trial_dirname_creator=_folder_name,
         ),
         run_config=RunConfig(
             name="ray",
@@ -150,6 +153,11 @@ def _tuner(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
             ),
         ),
     )
+
+
+def _folder_name(trial: Trial) -> str:
+    # Ray's own name spells the configuration out, to lengths that file systems and people refuse.
+    return f"trial_{trial.trial_id}"
 
 
 def _scheduler(loaded: LoadedJob) -> TrialScheduler:

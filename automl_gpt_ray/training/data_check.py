@@ -6,6 +6,8 @@ neither PyTorch nor XGBoost.
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from automl_gpt_ray.cards import DataCard
 from automl_gpt_ray.errors import DataError, Problem
 from automl_gpt_ray.training import fetch, splits
@@ -27,7 +29,9 @@ def check_data(card: DataCard, seed: int = 0) -> dict[str, int]:
     """
     if card.load is None or card.load.format == "custom":
         return dict(card.size)
-    problems = _file_problems(card) if card.load.files and card.load.format != "image_folder" else []
+    # A path to one file stands for all of `files`; a folder of images is read as it is.
+    named = card.load.files and card.load.format != "image_folder" and not Path(card.load.path or "").is_file()
+    problems = _file_problems(card) if named else []
     if problems:
         raise DataError(card.name, problems)
     return _sizes(card, seed)

@@ -117,9 +117,8 @@ def _download(load: Loading, key: str, name: str, folder: Path) -> Path:
                 raise DataError("data", [problem])
             piece.replace(target)
     except (OSError, ValueError, HTTPException) as error:
-        reason = getattr(error, "reason", None) or error
         rule = f"{shown(url)} must be reachable"
-        raise DataError("data", [Problem("load.url", rule, shown(str(reason)), _remedy(load))]) from None
+        raise DataError("data", [Problem("load.url", rule, shown(str(error)), _remedy(load))]) from None
     return target
 
 

@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError  # only to catch what torch.load raises; nothing here pickles
 from typing import Any
 
 import numpy as np
@@ -225,8 +226,9 @@ def _weights(folder: Path, device: torch.device) -> dict[str, Any]:
     try:
         # weights_only: tensors and plain containers, never code.
         saved: dict[str, Any] = torch.load(folder / _WEIGHTS_FILE, map_location=device, weights_only=True)
-    except (OSError, RuntimeError, ValueError, EOFError) as error:
-        raise TrainingError("error", f"`{folder / _WEIGHTS_FILE}` holds no readable weights: {error}") from error
+    except (OSError, RuntimeError, ValueError, EOFError, UnpicklingError) as error:
+        message = f"`{folder / _WEIGHTS_FILE}` holds no readable weights ({type(error).__name__})"
+        raise TrainingError("error", message) from error
     return saved
 
 

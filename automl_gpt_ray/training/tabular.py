@@ -134,14 +134,24 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
 
 def _boost(booster: Any, train: _Matrix, config: Config, task: TrainingTask, step: int) -> None:
     train.inputs.set_weight(_weights(config, train.labels, task.data))
+    rounds = _rounds(config)
+    try:
+        _reseed(booster, config, _step_seed(task.seed, step))
+        for _ in range(rounds):
+            booster.update(train.inputs, booster.num_boosted_rounds())
+    except xgb.core.XGBoostError as error:
+        if "bad_alloc" in str(error) or "out of memory" in str(error):
+            raise  # `guarded` knows what that is
+        raise TrainingError("error", f"XGBoost gave up: {_first_line(error)}") from error
+
+
+def _reseed(booster: Any, config: Config, seed: int) -> None:
     # XGBoost keeps the state of its row and column sampling out of the saved model. Changing the tree
     # method makes it build its samplers anew, from a seed of our own for each step: only so does a
     # restored training draw what an uninterrupted one does.
-    for values in ({"tree_method": "approx"}, {"tree_method": "hist", "seed": _step_seed(task.seed, step)}):
+    for values in ({"tree_method": "approx"}, {"tree_method": "hist", "seed": seed}):
         booster.set_param({**_chosen(config), **values})
         booster.save_config()  # makes the change take effect
-    for _ in range(_rounds(config)):
-        booster.update(train.inputs, booster.num_boosted_rounds())
 
 
 def _metrics(booster: Any, matrices: Mapping[str, _Matrix], task: TrainingTask) -> dict[str, float]:
@@ -167,10 +177,7 @@ def _matrix(fitted: Preprocessor, table: Table, threads: int) -> _Matrix:
 
 
 def _booster(parameters: Mapping[str, Any], cached: list[Any]) -> Any:
-    try:
-        return xgb.Booster(dict(parameters), cached)
-    except xgb.core.XGBoostError as error:
-        raise TrainingError("error", f"XGBoost refused its parameters: {_first_line(error)}") from error
+    return xgb.Booster(dict(parameters), cached)
 
 
 def _load(booster: Any, folder: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from automl_gpt_ray.cards import (
@@ -16,6 +18,9 @@ from automl_gpt_ray.cards import (
 )
 from automl_gpt_ray.cards.free_text import MAX_TEXT
 from automl_gpt_ray.errors import CardError
+from automl_gpt_ray.yaml_file import parse_yaml
+
+SHIPPED = Path(__file__).resolve().parents[2] / "configs" / "cards"
 
 DATA = {
     "name": "adult",
@@ -207,3 +212,16 @@ def test_cards_cannot_be_changed():
         assert isinstance(card, kind)
         with pytest.raises(ValueError, match="frozen"):
             card.name = "other"
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("data/*.yaml")), ids=lambda p: p.stem)
+def test_shipped_data_cards_load_and_are_written_back(path):
+    card = load_data_card(path)
+    assert parse_data_card(parse_yaml(to_yaml(card), "card", CardError)) == card
+
+
+@pytest.mark.parametrize("path", sorted(SHIPPED.glob("models/*.yaml")), ids=lambda p: p.stem)
+def test_shipped_model_cards_load_and_are_written_back(path):
+    card = load_model_card(path)
+    assert card.space.problems(card.space.default) == []
+    assert parse_model_card(parse_yaml(to_yaml(card), "card", CardError)) == card

@@ -84,6 +84,19 @@ def test_round_trip_keeps_conditions_and_puts_parents_first():
     assert all(seen.index(parent) < seen.index(n) for n, p in again.parameters.items() for parent in p.when)
 
 
+def test_a_parent_of_a_later_group_comes_first():
+    parameters = {
+        "a/x": IntParameter(low=1, high=2),
+        "b/kind": ChoiceParameter(choices=[1, 2]),
+        "a/y": IntParameter(low=1, high=2, when={"b/kind": [2]}),
+        "a/z": IntParameter(low=1, high=2, when={"a/y": [1]}),
+    }
+    space = SearchSpace(parameters)
+    assert list(flatten(to_ray(space))) == ["a/x", "a/y", "a/z", "b/kind"]
+    assert from_ray(to_ray(space)).parameters == parameters
+    assert {len(read_config(space, config)) for config in drawn(space, 50)} == {2, 3, 4}
+
+
 def test_conditionals_take_every_branch_and_leave_nothing_inactive():
     space = SearchSpace(CONDITIONAL)
     shapes = {tuple(read_config(space, config)) for config in drawn(space)}

@@ -1,16 +1,14 @@
-"""Small data sets written to disk, and the tasks made of them."""
+"""Small data sets written to disk, and the folder of shared ones."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
-from automl_gpt_ray.cards import DataCard, parse_data_card
-from automl_gpt_ray.records import Objective
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.cards import DataCard
+from training.small import card_of
 
 SHARED = Path(__file__).resolve().parents[3] / "shared" / "data"
 
@@ -21,22 +19,6 @@ def shared_data() -> Path:
     if not SHARED.is_dir():
         pytest.skip("no folder `shared/data` beside the checkout")
     return SHARED
-
-
-def card_of(**values: Any) -> DataCard:
-    """A card of a table with the classes `no` and `yes` in the column `label`."""
-    defaults = {
-        "name": "small",
-        "task": "classification",
-        "input_type": "tabular",
-        "metric": "accuracy",
-        "label_space": {"column": "label", "classes": ["no", "yes"]},
-    }
-    return parse_data_card({**defaults, **values})
-
-
-def task_of(card: DataCard, metric: str = "accuracy", mode: str = "max", max_steps: int = 4) -> TrainingTask:
-    return TrainingTask(card, Objective(metric, mode), max_steps)  # type: ignore[arg-type]
 
 
 @pytest.fixture

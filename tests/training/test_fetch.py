@@ -4,11 +4,11 @@ from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
-from conftest import card_of
 
 from automl_gpt_ray.errors import DataError
 from automl_gpt_ray.training import fetch
 from automl_gpt_ray.training.data_check import check_data
+from training.small import card_of
 
 CONTENT = b"n,label\n" + b"1,no\n2,yes\n" * 20
 

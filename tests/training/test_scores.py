@@ -2,11 +2,11 @@ import math
 
 import numpy as np
 import pytest
-from conftest import card_of
 from sklearn import metrics as sk
 
 from automl_gpt_ray.metrics import METRICS
 from automl_gpt_ray.training.scores import reported, scores
+from training.small import card_of
 
 THREE = card_of(label_space={"column": "y", "classes": ["a", "b", "c"]})
 

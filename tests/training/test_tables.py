@@ -1,15 +1,17 @@
 import gzip
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from conftest import card_of
 
 from automl_gpt_ray.cards import load_data_card
 from automl_gpt_ray.errors import DataError
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.tables import load_table
+from training.small import card_of
 
 ALL = ("train", "validation", "test")
 
@@ -144,3 +146,13 @@ def test_adult_has_its_official_sizes_and_md5(shared_data):
     card = load_data_card(Path(__file__).resolve().parents[2] / "configs/cards/data/adult.yaml")
     load = card.load.model_copy(update={"path": str(shared_data / "adult")})
     assert check_data(card.model_copy(update={"load": load})) == {"train": 26049, "validation": 6512, "test": 16281}
+
+
+def test_the_check_imports_no_model_library():
+    code = (
+        "import sys; import automl_gpt_ray.training.data_check, automl_gpt_ray.training.tables; "
+        "import automl_gpt_ray.training.images; "
+        "print([m for m in ('torch', 'xgboost', 'transformers', 'ray') if m in sys.modules])"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.strip() == "[]"

@@ -2,12 +2,12 @@ import json
 import math
 
 import pytest
-from conftest import card_of, task_of
 
 from automl_gpt_ray.cards import parse_data_card
 from automl_gpt_ray.errors import DataError, JobError, SpaceError, TrainingError
 from automl_gpt_ray.training import tabular
 from automl_gpt_ray.training.tabular import evaluate, fit
+from training.small import card_of, task_of
 
 SAMPLED = {
     "rounds_per_step": 3,
@@ -145,12 +145,17 @@ def test_what_the_trainer_would_not_obey_is_refused(table_card):
         next(fit({"max_dept": 3}, task_of(table_card)))
     with pytest.raises(SpaceError, match="class_weighting"):
         next(fit({"class_weighting": "squared"}, task_of(table_card)))
-    with pytest.raises(JobError, match="objective.metric"):
+    with pytest.raises(JobError, match=r"objective\.metric"):
         next(fit({}, task_of(table_card, "recall_at_1")))
 
 
+def test_what_xgboost_refuses_is_a_training_error(table_card):
+    with pytest.raises(TrainingError, match="XGBoost gave up"):
+        next(fit({"subsample": 7.0}, task_of(table_card)))
+
+
 def test_a_folder_without_checkpoint_is_a_training_error(table_card, tmp_path):
-    with pytest.raises(TrainingError, match="no readable state.json"):
+    with pytest.raises(TrainingError, match=r"no readable state\.json"):
         evaluate({}, task_of(table_card), tmp_path)
 
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
-from conftest import card_of
 
 from automl_gpt_ray.training import labels, splits
+from training.small import card_of
 
 
 def test_labels_are_read_by_name_by_number_and_by_index():

@@ -1,0 +1,48 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from automl_gpt_ray.cards import load_data_card, load_model_card
+from automl_gpt_ray.training import image_classification, tabular
+from automl_gpt_ray.training.data_check import check_data
+from training.small import task_of
+
+CARDS = Path(__file__).resolve().parents[2] / "configs" / "cards"
+TRAINERS = {"tabular": tabular, "image_classification": image_classification}
+
+
+@pytest.mark.parametrize("path", sorted((CARDS / "data").glob("*.yaml")), ids=lambda path: path.stem)
+def test_data_cards_load_and_bundled_ones_are_true(path):
+    card = load_data_card(path)
+    assert card.description
+    assert card.source
+    assert card.licence
+    if card.load.format == "sklearn":
+        assert sum(check_data(card).values()) == card.size["train"]
+    if card.label_balance:
+        assert set(card.label_balance) == set(card.label_space.names)
+        assert sum(card.label_balance.values()) == pytest.approx(1.0, abs=1e-3)
+
+
+@pytest.mark.parametrize("path", sorted((CARDS / "models").glob("*.yaml")), ids=lambda path: path.stem)
+def test_the_trainer_of_a_model_card_obeys_everything_the_card_offers(path):
+    card = load_model_card(path)
+    module, function = card.trainable.split(":")
+    trainer = TRAINERS[module.rsplit(".", 1)[1]]
+    assert callable(getattr(trainer, function))
+    assert callable(trainer.evaluate)
+    assert set(card.space.parameters) <= trainer._KNOWN
+    data = "iris" if "tabular" in card.input_types else "digits"
+    task = task_of(load_data_card(CARDS / "data" / f"{data}.yaml"), max_steps=1)
+    rng = np.random.default_rng(0)
+    for config in (card.space.default, card.space.neighbour(card.space.default, rng, scale=0.3)):
+        assert 0 <= next(trainer.fit(config, task)).metrics["accuracy"] <= 1
+
+
+def test_hot_hyperparameters_are_never_bound_to_a_checkpoint():
+    for path in (CARDS / "models").glob("*.yaml"):
+        card = load_model_card(path)
+        assert card.hot
+        assert not {name for name in card.hot if card.group_of(name) != "hyperparameters"}
+        assert not set(card.hot) & image_classification._BOUND
