@@ -21,6 +21,7 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import AdviceGiven, ResultReported, RunStarted, TrialEnded, TrialStarted
 from automl_gpt_ray.records import History, Observation, TrialRecord, TrialState
 
@@ -59,6 +60,8 @@ class AskTell:
         history = self.history
         if not history.pending:
             proposals = self._advisor.propose(history, 1)
+            if not proposals:
+                raise AdviceError("nothing is left to propose: the search space is exhausted")
             self.book.record(AdviceGiven(proposals[0].source, history.version, tuple(proposals)))
             history = self.history
         trial_id = f"t{len(history.trials) + 1}"
@@ -68,8 +71,9 @@ class AskTell:
 
     def tell(self, trial_id: str, step: int, metrics: Mapping[str, float], seconds: float | None = None) -> None:
         """Record what a trial reported at `step` (from 1) after `seconds` of training."""
+        values = {name: float(value) for name, value in metrics.items()}  # NumPy's and torch's numbers too
         spent = time.monotonic() - self._began.get(trial_id, time.monotonic()) if seconds is None else seconds
-        self.book.record(ResultReported(trial_id, Observation(step, dict(metrics), spent)))
+        self.book.record(ResultReported(trial_id, Observation(step, values, spent)))
 
     def end(self, trial_id: str, stopped: bool = False, failure: str | None = None) -> None:
         """Record that a trial ended: completed, stopped early, or failed with a class (`nan`, `oom`)."""

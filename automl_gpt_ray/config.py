@@ -118,6 +118,8 @@ class Job(BaseModel):
         max_concurrent: Trials in training at once; by default as many as the resources allow.
         scheduler: Ray's scheduler.
         resources: Per trial.
+        refit: Whether the best configuration is trained once more, on training and validation data
+            together, before it is scored on test data. The trainable must take a `task`.
         retries: Restarts of a trial whose worker died.
         reuse_actors: Whether one worker process trains several trials, one after the other: seconds
             saved on each, at the price of what a trainable leaves behind in its process.
@@ -141,6 +143,7 @@ class Job(BaseModel):
     max_concurrent: int | None = Field(default=None, ge=1)
     scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
     resources: Resources = Field(default_factory=Resources)
+    refit: bool = False
     retries: int = Field(default=0, ge=0)
     reuse_actors: bool = True
     seed: int = Field(default=0, ge=0)
@@ -183,13 +186,17 @@ def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Lo
 
 def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None = None) -> LoadedJob:
     """Check `values` as a job; card files are relative to `folder`. Errors as in `load_job`."""
-    job = build(Job, values, source, JobError)
+    job: Job | None = None
     problems: list[Problem] = []
-    data = _card(job.data_card, "data_card", folder or Path(), problems)
-    model = _card(job.model_card, "model_card", folder or Path(), problems)
+    try:
+        job = build(Job, values, source, JobError)
+    except JobError as error:
+        problems += error.problems
+    data = _card(values.get("data_card"), "data_card", folder or Path(), problems)
+    model = _card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += _mismatches(data, model)
-        if not problems:
+        if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)
     raise JobError(source, problems)
 
@@ -206,8 +213,10 @@ def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
 
 
 def _card(
-    card: str | dict[str, Any], field: Literal["data_card", "model_card"], folder: Path, problems: list[Problem]
+    card: Any, field: Literal["data_card", "model_card"], folder: Path, problems: list[Problem]
 ) -> DataCard | ModelCard | None:
+    if not isinstance(card, str | dict):
+        return None  # `Job` has said so already
     try:
         if isinstance(card, str):
             path = folder / Path(card).expanduser()

@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ConfigDict, TypeAdapter
 
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.records import Config, PredictedLog, TrialState
+from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
 
@@ -51,7 +51,8 @@ class Outcome:
         ended_by: What ended the run.
         run_dir: Where everything lies.
         journal: The journal.
-        checkpoint: Folder of the best checkpoint, None where the trainable made none.
+        checkpoint: Folder of the chosen model's checkpoint, None where the trainable made none.
+        refitted: Whether that checkpoint was trained on training and validation data together.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -85,6 +86,7 @@ class Outcome:
     run_dir: str
     journal: str
     checkpoint: str | None
+    refitted: bool
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -116,6 +118,7 @@ def summarise(
     ended_by: str,
     journal: Path,
     checkpoint: str | None = None,
+    refitted: bool = False,
     test: Mapping[str, float] | None = None,
     test_note: str = "",
 ) -> Outcome:
@@ -147,7 +150,14 @@ def summarise(
         run_dir=str(run_dir),
         journal=str(journal),
         checkpoint=checkpoint,
+        refitted=refitted,
     )
+
+
+def best_step(trial: TrialRecord, objective: Objective) -> int:
+    """Return the step at which a trial had its best value; the first on a tie."""
+    value = trial.value(objective)
+    return next(o.step for o in trial.observations if o.metrics.get(objective.metric) == value)
 
 
 def _best_fields(book: Book) -> dict[str, Any]:
@@ -156,8 +166,8 @@ def _best_fields(book: Book) -> dict[str, Any]:
     if best is None:
         names = ("best_trial", "best_config", "best_source", "best_reason", "best_step", "validation")
         return dict.fromkeys(names)
-    value = best.value(history.objective)
-    point = next(o for o in best.observations if o.metrics.get(history.objective.metric) == value)
+    step = best_step(best, history.objective)
+    point = next(o for o in best.observations if o.step == step)
     return {
         "best_trial": best.id,
         "best_config": dict(best.config),

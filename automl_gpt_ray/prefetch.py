@@ -243,15 +243,18 @@ class Prefetcher:
         with self._wake:
             lane.in_flight -= wanted
             lane.latency = spent if not lane.latency else 0.7 * lane.latency + 0.3 * spent
-            lane.failures, lane.outage = (0 if made else lane.failures), ""
+            lane.outage = ""
             lane.exhausted_at = -1 if made else len(history.trials)
             if self._stopped:  # the run is over, its journal perhaps closed
                 return
-            if not self._admit(lane, history, made) and made:
+            if self._admit(lane, history, made) or not made:
+                lane.failures = 0
+            else:  # nothing but what is known: asked again at once it would say the same
                 self._back_off(lane)
             self._wake.notify_all()
 
-    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal]) -> None:
+    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal]) -> int:
+        """Queue what is new in `made` in place of what is stale, and return how many that were."""
         known = taken(self._space, self._book.history())
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
@@ -263,20 +266,27 @@ class Prefetcher:
             else:
                 known.add(key)
                 new.append(p)
+        # One that was thought of again goes first: it must not stand in the queue twice.
+        again = {self._space.key(p.config) for p in new}
+        stale.sort(key=lambda p: self._space.key(p.config) not in again)
         for old in stale[: len(new)]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems)))
+        return len(new)
 
     def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:
             lane.in_flight -= wanted
-            lane.failures += 1
-            least, most = RETRY_S
-            lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))
-            if error.outage:
+            self._back_off(lane)
+            if error.outage and not self._stopped:
                 if not lane.outage:
                     reason = f"{lane.source} cannot be asked: {error}"
                     self._book.record(Decision("run", "outage", reason, by="prefetch"))
                 lane.outage = str(error)
             self._wake.notify_all()
+
+    def _back_off(self, lane: _Lane) -> None:
+        lane.failures += 1
+        least, most = RETRY_S
+        lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))

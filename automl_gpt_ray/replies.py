@@ -151,7 +151,7 @@ def _draft(item: Any, brief: Brief) -> Draft | list[str]:
     if not any(name in values for name in brief.space.searched):
         return ["must give at least one hyperparameter"]
     log, note = _log(item.get("predicted_log"), brief)
-    text = _one_line(reason) if isinstance(reason, str) and reason.strip() else "no reason was given"
+    text = (_one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
     return Draft(brief.space.validate(complete), text, log, (*notes, *([note] if note else [])))
 
 

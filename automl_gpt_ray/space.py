@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,6 +27,9 @@ from automl_gpt_ray.parameters import (
 )
 from automl_gpt_ray.records import Config, Scalar
 
+# Names stand in prompts, schemas and tables as they are.
+MAX_NAME = 200
+
 
 class SearchSpace:
     """Named parameters in a fixed order, parents before the children that depend on them.
@@ -35,12 +38,13 @@ class SearchSpace:
         parameters: Name to parameter. A `when` may name only parameters that stand before it.
 
     Raises:
-        SpaceError: A condition names an unknown or later parameter, or a value it cannot take.
+        SpaceError: A name is too long or cannot be printed; a condition names an unknown or later
+            parameter, or a value it cannot take.
     """
 
     def __init__(self, parameters: Mapping[str, Parameter]) -> None:
         self.parameters: dict[str, Parameter] = dict(parameters)
-        problems = list(self._condition_problems())
+        problems = [*_name_problems(self.parameters), *self._condition_problems()]
         if problems:
             raise SpaceError("search space", problems)
 
@@ -196,6 +200,15 @@ def describe(parameter: Parameter) -> str:
         domain += ", log scale" if parameter.log else ""
         domain += f", in steps of {parameter.step:g}" if parameter.step not in (None, 1 if whole else None) else ""
     return f"{domain}; default {parameter.start!r}{condition}"
+
+
+def _name_problems(names: Iterable[str]) -> list[Problem]:
+    rule = f"a name must be of 1 to {MAX_NAME} printable characters"
+    return [
+        Problem(shown(name), rule, remedy="rename it")
+        for name in names
+        if not 1 <= len(name) <= MAX_NAME or not name.isprintable()
+    ]
 
 
 def _conditions(parameter: Parameter) -> str:

@@ -68,7 +68,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"ended because {outcome.ended_by}", markup=False)
     console.print(f"run folder: {outcome.run_dir}", markup=False, soft_wrap=True)
     if outcome.checkpoint:
-        console.print(f"best checkpoint: {outcome.checkpoint}", markup=False, soft_wrap=True)
+        what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
+        console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)
 
 
 def _show_best(console: Console, outcome: Outcome) -> None:

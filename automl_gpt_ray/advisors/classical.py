@@ -54,7 +54,7 @@ class ClassicalAdvisor:
         startup: Random suggestions before the sampler models anything.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 8) -> None:
+    def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 5) -> None:
         self._space, self._seed, self._sampler, self._startup = space, seed, sampler, startup
         self._distributions = to_optuna(space)
 

@@ -33,7 +33,11 @@ class DefaultFirst:
         first = default_proposal(self._space, history)
         if first is None:
             return self._advisor.propose(history, n)
-        return [first] if n == 1 else [first, *self._advisor.propose(history, n - 1)]
+        if n == 1:
+            return [first]
+        key = self._space.key(first.config)
+        # The advisor was not told of the default, and may have come upon it by itself.
+        return [first, *(p for p in self._advisor.propose(history, n - 1) if self._space.key(p.config) != key)]
 
 
 def default_proposal(space: SearchSpace, history: History) -> Proposal | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken
@@ -22,11 +23,12 @@ class LocalAdvisor:
     Args:
         space: The search space.
         seed: Of the run.
-        scale: Standard deviation of a move, as a share of a hyperparameter's range.
+        scales: Standard deviations of a move, as shares of a hyperparameter's range; one is drawn for
+            each move. Small steps refine, wide ones leave a default at the edge of its range.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, scale: float = 0.12) -> None:
-        self._space, self._seed, self._scale = space, seed, scale
+    def __init__(self, space: SearchSpace, seed: int = 0, scales: Sequence[float] = (0.1, 0.3)) -> None:
+        self._space, self._seed, self._scales = space, seed, tuple(scales)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` neighbours of good trials; AdviceError while no trial has a value."""
@@ -40,7 +42,7 @@ class LocalAdvisor:
             if len(found) == n:
                 break
             parent = parents[min(int(rng.geometric(0.5)) - 1, len(parents) - 1)]
-            config = self._space.neighbour(parent.config, rng, self._scale)
+            config = self._space.neighbour(parent.config, rng, float(rng.choice(self._scales)))
             key = self._space.key(config)
             if key not in known:
                 known.add(key)

@@ -44,14 +44,16 @@ class Mixture:
         self.advisors = dict(advisors)
         self._priors = {source: priors.get(source, 1.0 / len(advisors)) for source in advisors}
         self._floors = {source: floor for source, floor in floors.items() if source in advisors}
-        self._cached: tuple[int, dict[str, float]] = (-1, {})
+        self._cached: tuple[object, dict[str, float]] = (None, {})
 
     def shares(self, history: History) -> dict[str, float]:
         """Return each source's share of the trials now; they sum to 1."""
-        ended = sum(1 for trial in history.trials if trial.state.ended)
-        if self._cached[0] != ended:
-            self._cached = (ended, earned_shares(history, self._priors, self._floors))
-        return self._cached[1]
+        ended = (history.objective, tuple(trial for trial in history.trials if trial.state.ended))
+        judged, shares = self._cached
+        if judged != ended:
+            shares = earned_shares(history, self._priors, self._floors)
+            self._cached = (ended, shares)
+        return shares
 
     def order(self, history: History) -> list[str]:
         """Return the sources in the order in which they are due the next trial."""

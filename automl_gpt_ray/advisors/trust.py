@@ -6,7 +6,7 @@ by what it does now. Pure functions of the history: replay gives the same shares
 
 Notation, for source s over its ended trials i in order of start:
     gain_i = min(1, improvement_i / spread) + TOP_QUARTER where it landed in the top quarter
-    cost_i = seconds_i / mean seconds
+    cost_i = seconds_i / mean seconds; at least 1 where it failed, however soon
     rate_s = (sum fade^age gain_i + PSEUDO * rate) / (sum fade^age cost_i + PSEUDO)
     share_s ~ prior_s * rate_s, then floors
 """
@@ -18,7 +18,7 @@ from bisect import bisect_left, insort
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from automl_gpt_ray.records import History, TrialRecord
+from automl_gpt_ray.records import History, TrialRecord, TrialState
 
 FADE = 0.97
 PSEUDO = 4.0
@@ -45,6 +45,8 @@ def accounts(history: History) -> dict[str, Account]:
         old = found.get(trial.proposal.source, Account())
         faded = FADE**age
         cost = trial.seconds / mean_cost if mean_cost else 1.0
+        if trial.state is TrialState.FAILED:
+            cost = max(cost, 1.0)  # one that dies before its first report would cost its source nothing
         gain = _gain(trial, ranked, history)
         found[trial.proposal.source] = Account(old.gain + faded * gain, old.cost + faded * cost, old.trials + 1)
     return found
@@ -86,10 +88,14 @@ def _gain(trial: TrialRecord, ranked: list[float], history: History) -> float:
 
 
 def _floored(shares: dict[str, float], floors: Mapping[str, float]) -> dict[str, float]:
-    low = {s: floors[s] for s in shares if s in floors and shares[s] < floors[s]}
-    rest = {s: share for s, share in shares.items() if s not in low}
-    total = sum(rest.values())
-    if not low or total <= 0:
-        return shares
-    left = 1.0 - sum(low.values())
-    return {s: low[s] if s in low else share / total * left for s, share in shares.items()}
+    # Raising one share lowers the others, perhaps below their own floors: once more, until none is.
+    low: dict[str, float] = {}
+    floored = shares
+    while under := {s: floors[s] for s in shares if s in floors and s not in low and floored[s] < floors[s]}:
+        low |= under
+        total = sum(share for s, share in shares.items() if s not in low)
+        if total <= 0:
+            return shares
+        left = 1.0 - sum(low.values())
+        floored = {s: low[s] if s in low else share / total * left for s, share in shares.items()}
+    return floored

@@ -13,7 +13,7 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.prompts.quoting import number, quoted
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
 
-BEST, LATEST, RUNNING, QUEUED, FAILED_EACH = 6, 5, 8, 8, 2
+BEST, LATEST, RUNNING, QUEUED, FAILED_EACH, CLASSES = 6, 5, 8, 8, 2, 6
 POINTS = 5
 
 
@@ -89,7 +89,10 @@ def _failures(history: History, brief: Brief) -> list[str]:
     for trial in history.in_state(TrialState.FAILED):
         by_class[trial.failure or "error"].append(trial)
     lines = ["failures:"] if by_class else []
-    for failure, trials in sorted(by_class.items()):
+    ranked = sorted(by_class.items(), key=lambda item: (-len(item[1]), item[0]))
+    for failure, trials in sorted(ranked[:CLASSES]):
         examples = "; ".join(_config(t.config, brief) for t in trials[-FAILED_EACH:])
-        lines.append(f"  {quoted(failure)} × {len(trials)}, such as {examples}")
+        lines.append(f"  {quoted(failure, 100)} × {len(trials)}, such as {examples}")
+    if others := ranked[CLASSES:]:
+        lines.append(f"  and {len(others)} rarer classes, {sum(len(trials) for _, trials in others)} trials")
     return lines

@@ -16,7 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
 from automl_gpt_ray.prompts.history_text import history_lines
-from automl_gpt_ray.prompts.quoting import escaped, quoted
+from automl_gpt_ray.prompts.quoting import cleaned, escaped, quoted
 from automl_gpt_ray.prompts.schema import reply_schema
 from automl_gpt_ray.records import History, Message, Prompt
 
@@ -24,6 +24,7 @@ VERSION = "1"
 """Grows with every change of the words; written into each journal."""
 
 LOG_POINTS = 4
+MAX_REPLY_SHOWN = 20_000
 
 
 def proposal_prompt(brief: Brief, history: History | None, wanted: int) -> Prompt:
@@ -53,7 +54,7 @@ def proposal_prompt(brief: Brief, history: History | None, wanted: int) -> Promp
 def repair_prompt(prompt: Prompt, reply: str, problems: Sequence[str]) -> Prompt:
     """Return `prompt` continued: the reply, what was wrong with it, and a request to correct it."""
     shown = [quoted(problem, 300)[1:-1] for problem in problems[:12]]
-    return prompt.then(reply[:20_000], _template("repair").render(problems=shown))
+    return prompt.then(cleaned(reply, MAX_REPLY_SHOWN), _template("repair").render(problems=shown))
 
 
 def log_steps(max_steps: int) -> list[int]:

@@ -22,8 +22,14 @@ def quoted(value: Any, limit: int = MAX_TEXT) -> str:
 
 
 def escaped(json_text: str) -> str:
-    """Return JSON text with `<` and `>` as escapes: equal as JSON, unable to form a tag."""
-    return json_text.replace("<", "\\u003c").replace(">", "\\u003e")
+    """Return JSON text with `<`, `>` and what cannot be printed as escapes: equal as JSON, unable to form a tag."""
+    text = json_text.replace("<", "\\u003c").replace(">", "\\u003e")
+    return text if text.isprintable() else "".join(c if c.isprintable() else json.dumps(c)[1:-1] for c in text)
+
+
+def cleaned(text: str, limit: int) -> str:
+    """Return the beginning of `text` without control characters; line ends and tabs stay."""
+    return "".join(c if c.isprintable() or c in "\n\t" else " " for c in text[:limit])
 
 
 def number(value: float | None) -> str:

@@ -6,10 +6,13 @@ are allowed, and a conditional hyperparameter may be null.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, Parameter
+
+MAX_CHOICES = 4000
 
 
 def reply_schema(brief: Brief, wanted: int, steps: list[int]) -> dict[str, Any]:
@@ -44,7 +47,9 @@ def _parameter(parameter: Parameter) -> dict[str, Any]:
 
 def _domain(parameter: Parameter) -> dict[str, Any]:
     if isinstance(parameter, ChoiceParameter):
-        return {"enum": list(parameter.choices)}
+        # Choices of pages of text would make a prompt of any length; `replies` checks the value all the same.
+        short = len(json.dumps(parameter.choices)) <= MAX_CHOICES
+        return {"enum": list(parameter.choices)} if short else {"type": ["string", "number", "boolean", "null"]}
     if isinstance(parameter, ConstantParameter):
         return {"const": parameter.value}
     kind = "number" if isinstance(parameter, FloatParameter) else "integer"

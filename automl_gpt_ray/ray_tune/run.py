@@ -9,9 +9,10 @@ moment it is known, so an interrupted run still has its best trial.
 
 from __future__ import annotations
 
+import inspect
 import os
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import ray
@@ -24,7 +25,7 @@ from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import RunEnded, Tested
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.outcome import Outcome, summarise
+from automl_gpt_ray.outcome import Outcome, best_step, summarise
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.failure import classify
@@ -56,6 +57,9 @@ def prepare(loaded: LoadedJob) -> Prepared:
     job = loaded.job
     trainable = load_trainable(loaded.model, loaded.source)
     evaluate = load_evaluate(loaded.model, loaded.source)
+    if job.refit and "task" not in inspect.signature(trainable).parameters:
+        rule = f"`{loaded.model.trainable}` must take a second parameter `task` to be refitted"
+        raise JobError(loaded.source, [Problem("refit", rule, "true", "set `refit: false`")])
     sizes = check_data(loaded.data, job.seed)
     data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
     loaded = LoadedJob(job, data, loaded.model, loaded.source)
@@ -194,6 +198,8 @@ def _finish(
     book = searcher.book
     best = book.history().best
     checkpoint = _best_checkpoint(best, grid, prepared) if best else None
+    refitted = _refit(prepared, best, folder, tell) if best and checkpoint and prepared.loaded.job.refit else None
+    checkpoint = refitted or checkpoint
     test, note = _test(prepared, best, checkpoint, tell)
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
@@ -207,6 +213,7 @@ def _finish(
         ended_by=ended_by,
         journal=searcher.book_path,
         checkpoint=str(checkpoint) if checkpoint else None,
+        refitted=refitted is not None,
         test=test,
         test_note=note,
     )
@@ -221,6 +228,29 @@ def _best_checkpoint(best: TrialRecord, grid: ResultGrid, prepared: Prepared) ->
             found = result.get_best_checkpoint(objective.metric, objective.mode) or result.checkpoint
             return Path(found.path)
     return None
+
+
+def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | None) -> Path | None:
+    """Train the best configuration on training and validation data, up to its best step.
+
+    A trial of its own under Tune, so that its checkpoint travels like any other. Returns the checkpoint,
+    or None when it failed: the searched one is kept then.
+    """
+    if tell:
+        tell("training the best configuration on training and validation data together …")
+    stop = {_time_attr(prepared.loaded): best_step(best, prepared.task.objective)}
+    tuner = Tuner(
+        bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
+        param_space=dict(best.config),
+        tune_config=TuneConfig(trial_dirname_creator=_folder_name),
+        run_config=RunConfig(name="refit", storage_path=str(folder), verbose=0, stop=stop),
+    )
+    result = tuner.fit()[0]
+    if result.error or result.checkpoint is None:
+        if tell:
+            tell(f"WARNING: that failed ({classify(result.error)[1] if result.error else 'no checkpoint'})")
+        return None
+    return Path(result.checkpoint.path)
 
 
 def _test(

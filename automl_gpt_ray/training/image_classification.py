@@ -116,6 +116,8 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
     )
     check_same(config, state["config"], _BOUND)
     images = load_images(task.data, ("train", "validation"), task.seed)
+    if task.refit:
+        images["train"] = images["train"].joined_with(images["validation"])
     fitted = Normalisation.fit(images["train"].pixels, choice(config, "normalisation", NORMALISATIONS))
     learner = _learner(config, task, images["train"], fitted)
     if resume_from:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from automl_gpt_ray.cards import DataCard, Loading
 from automl_gpt_ray.errors import DataError, Problem, shown
 from automl_gpt_ray.training import bundled, fetch, labels, splits
@@ -30,6 +32,10 @@ class Images:
 
     pixels: Pixels
     labels: Labels
+
+    def joined_with(self, other: Images) -> Images:
+        """Return the images of both, these first."""
+        return Images(np.concatenate([self.pixels, other.pixels]), np.concatenate([self.labels, other.labels]))
 
 
 def load_images(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, Images]:

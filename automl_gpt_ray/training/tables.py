@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pyarrow as pa
+from pandas.api.types import union_categoricals
 
 from automl_gpt_ray.cards import DataCard, Loading
 from automl_gpt_ray.errors import DataError, Problem, did_you_mean, shown
@@ -34,6 +36,11 @@ class Table:
     features: pd.DataFrame
     labels: Labels
 
+    def joined_with(self, other: Table) -> Table:
+        """Return the rows of both, these first."""
+        columns = {name: _joined(self.features[name], other.features[name]) for name in self.features}
+        return Table(pd.DataFrame(columns), np.concatenate([self.labels, other.labels]))
+
 
 def load_table(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, Table]:
     """Return the splits in `wanted`; files of splits that are not wanted are not read.
@@ -51,6 +58,12 @@ def load_table(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, 
     tables = _tables(card, sources, kinds)
     shared = splits.shared_out(card, tables["train"].labels, official, seed)
     return {split: _split(card, tables, shared, split) for split in wanted}
+
+
+def _joined(a: pd.Series[Any], b: pd.Series[Any]) -> pd.Series[Any]:
+    if isinstance(a.dtype, pd.CategoricalDtype):
+        return pd.Series(union_categoricals([a, b]))
+    return pd.concat([a, b], ignore_index=True)
 
 
 def _split(card: DataCard, tables: Mapping[str, Table], shared: Mapping[str, splits.Rows], split: str) -> Table:

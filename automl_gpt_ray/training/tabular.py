@@ -112,6 +112,8 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
     check_config(config, _KNOWN)
     check_objective(task.objective, reported(task.data))
     tables = load_table(task.data, ("train", "validation"), task.seed)
+    if task.refit:
+        tables["train"] = tables["train"].joined_with(tables["validation"])
     state = read_state(resume_from) if resume_from else None
     if state:
         check_same(config, state["config"], frozenset(CHOICES))

@@ -21,6 +21,8 @@ class TrainingTask:
         max_steps: Steps of a full training.
         seed: For splits (the same in every trial) and initial weights.
         threads: CPU threads a trial may use.
+        refit: Train on the validation examples too: the last training of the chosen configuration.
+            Its validation metrics mean nothing then.
     """
 
     data: DataCard
@@ -28,3 +30,4 @@ class TrainingTask:
     max_steps: int
     seed: int = 0
     threads: int = 1
+    refit: bool = False

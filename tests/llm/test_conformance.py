@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import pickle
+import sys
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import pytest
 from llm_faults import FAULTS
@@ -16,6 +18,7 @@ from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.recorded import Recorded
 from automl_gpt_ray.llm.retrying import Retrying
 from automl_gpt_ray.llm.scripted import Scripted
+from automl_gpt_ray.ray_tune.llm_actor import InActor
 from automl_gpt_ray.records import Completion, Message, Prompt
 
 REPLY = json.dumps({"eta": 0.1, "reason": "usual"})
@@ -62,10 +65,37 @@ def stacked(make, replies, folder):
     return Recorded(Budgeted(Retrying(openai(make, replies, folder), attempts=1), max_calls=1000), folder)
 
 
-MAKERS = [openai, scripted, retrying, retrying_openai, budgeted, recorded, replayed, stacked]
-PICKLABLE = [openai, retrying_openai]
+def in_actor(make, replies, folder):
+    import ray
+
+    if not ray.is_initialized():
+        ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
+    return InActor(partial(Scripted, replies, repeat_last=True), num_cpus=0.1)
+
+
+MAKERS = [
+    openai,
+    scripted,
+    retrying,
+    retrying_openai,
+    budgeted,
+    recorded,
+    replayed,
+    stacked,
+    pytest.param(in_actor, marks=pytest.mark.ray, id="in_actor"),
+]
+PICKLABLE = [openai, retrying_openai, pytest.param(in_actor, marks=pytest.mark.ray, id="in_actor")]
 PROMPTS = [Prompt((Message("system", "You tune."), Message("user", f"Propose number {n}."))) for n in range(16)]
 SCHEMA = {"type": "object", "properties": {"eta": {"type": "number"}, "reason": {"type": "string"}}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def ray_ends_with_the_module():
+    """Ray is started by the first test that needs it; one that others started goes on."""
+    started = "ray" in sys.modules and sys.modules["ray"].is_initialized()
+    yield
+    if "ray" in sys.modules and not started:
+        sys.modules["ray"].shutdown()
 
 
 @pytest.fixture(params=MAKERS, ids=lambda maker: maker.__name__)

@@ -1,0 +1,35 @@
+"""Trainables as users write them: plain Ray Tune functions that know nothing of this package."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from pathlib import Path
+
+from ray import tune
+
+
+def quadratic(config):
+    """Reaches -(log10(lr) + 2)^2 over ten steps; larger is better."""
+    checkpoint = tune.get_checkpoint()
+    start = 0
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            start = int((Path(folder) / "step.txt").read_text())
+    top = -((math.log10(config["lr"]) + 2) ** 2)
+    for step in range(start + 1, 11):
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "step.txt").write_text(str(step))
+            score = top - 1 / step
+            tune.report({"score": score}, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def sometimes_broken(config):
+    """Fails for large rates in three ways."""
+    if config["lr"] > 0.05:
+        raise RuntimeError("CUDA out of memory. Tried to allocate 2 GiB")
+    if config["lr"] > 0.02:
+        tune.report({"score": math.nan})
+        raise ValueError("loss is NaN")
+    for step in range(1, 4):
+        tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})

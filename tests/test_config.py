@@ -1,0 +1,197 @@
+"""The job file: everything that is wrong with it and its cards is found at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from small_runs import DATA_CARD, MODEL_CARD, REQUEST
+
+from automl_gpt_ray.cli import _overrides, _setting
+from automl_gpt_ray.config import load_job, read_job
+from automl_gpt_ray.errors import InputError, JobError
+from automl_gpt_ray.yaml_file import dump_yaml
+
+JOB = {"name": "leaves", "data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5}
+
+
+def job(**changes):
+    return {k: v for k, v in {**JOB, **changes}.items() if v is not ...}
+
+
+def problems(values):
+    with pytest.raises(JobError) as caught:
+        read_job(values)
+    return [str(p) for p in caught.value.problems]
+
+
+def test_a_good_job():
+    loaded = read_job(JOB)
+    assert (loaded.job.trials, loaded.data.name, loaded.model.name) == (5, "leaves", "trees")
+    brief = loaded.brief
+    assert (brief.objective.metric, brief.objective.mode, brief.max_steps) == ("accuracy", "max", 8)
+    assert read_job(job(max_steps=3)).brief.max_steps == 3
+
+
+BAD = {
+    "unknown key": ({"trails": 5}, "`trails`: unknown key", "Did you mean `trials`?"),
+    "unknown inner key": ({"llm": {"model": "m", "key": "sk-1"}}, "`llm.key`: unknown key", ""),
+    "wrong type": ({"trials": "many"}, "`trials`: input should be a valid integer", "got 'many'"),
+    "no trials": ({"trials": 0}, "`trials`", "greater than or equal to 1"),
+    "half a trial": ({"trials": 2.5}, "`trials`", "2.5"),
+    "negative seed": ({"seed": -1}, "`seed`", "greater than or equal to 0"),
+    "no time": ({"time_budget_s": 0}, "`time_budget_s`", "greater than 0"),
+    "no steps": ({"max_steps": 0}, "`max_steps`", "greater than or equal to 1"),
+    "name of a path": ({"name": "../up"}, "`name`", "match pattern"),
+    "empty name": ({"name": ""}, "`name`", "match pattern"),
+    "long name": ({"name": "x" * 100}, "`name`", "match pattern"),
+    "sampler": ({"classical": "cma"}, "`classical`", "'tpe', 'gp' or 'random'"),
+    "scheduler": ({"scheduler": {"type": "hyperband"}}, "`scheduler.type`", "'none' or 'asha'"),
+    "eta": ({"scheduler": {"eta": 1.0}}, "`scheduler.eta`", "greater than 1"),
+    "cpu": ({"resources": {"cpu": 0}}, "`resources.cpu`", "greater than 0"),
+    "no model name": ({"llm": {}}, "`llm.model`: required key is missing", "Add it"),
+    "empty model name": ({"llm": {"model": ""}}, "`llm.model`", "at least 1 character"),
+    "llm url": ({"llm": {"model": "m", "base_url": "localhost:8000"}}, "must begin with http:// or https://", "Write"),
+    "llm timeout": ({"llm": {"model": "m", "timeout_s": 0}}, "`llm.timeout_s`", "greater than 0"),
+    "llm of text": ({"llm": "gpt"}, "`llm`", "'gpt'"),
+    "unknown metric": ({"request": {"metrics": ["acuracy"]}}, "`request.metrics`", "Did you mean `accuracy`?"),
+    "no data card": ({"data_card": ...}, "`data_card`: required key is missing", "Add it"),
+    "card of a number": ({"model_card": 5}, "`model_card", "got 5"),
+    "missing card file": ({"data_card": "no/such.yaml"}, "data_card (no/such.yaml)", "No such file"),
+    "card file is a folder": ({"model_card": "."}, "must be a readable text file", "Check the path"),
+    "task": ({"data_card": {**DATA_CARD, "task": "regression", "metric": "rmse"}}, "task `regression`", "another"),
+    "input type": ({"model_card": {**MODEL_CARD, "input_types": ["image"]}}, "input type `tabular`", "another"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_job_is_named(name):
+    changes, *words = BAD[name]
+    text = "\n".join(problems(job(**changes)))
+    assert all(word in text for word in words), text
+
+
+def test_the_job_and_both_cards_are_told_at_once():
+    bad = job(
+        trails=5,
+        trials=0,
+        data_card={**DATA_CARD, "metric": "acuracy", "colour": "red"},
+        model_card={**MODEL_CARD, "tasks": [], "max_steps": 0},
+    )
+    found = problems(bad)
+    assert len(found) == 6
+    text = "\n".join(found)
+    for field in (
+        "`trails`",
+        "`trials`",
+        "data_card: metric",
+        "data_card: colour",
+        "model_card: tasks",
+        "model_card: max_steps",
+    ):
+        assert field in text
+
+
+def test_both_mismatches_are_told():
+    found = problems(job(model_card={**MODEL_CARD, "tasks": ["retrieval"], "input_types": ["text"]}))
+    assert len(found) == 2
+
+
+def test_cards_in_files_are_relative_to_the_job(tmp_path):
+    (tmp_path / "cards").mkdir()
+    data = {**DATA_CARD, "load": {"format": "csv", "path": "leaves.csv"}}
+    (tmp_path / "cards" / "data.yaml").write_text(dump_yaml(data))
+    (tmp_path / "cards" / "model.yaml").write_text(dump_yaml(MODEL_CARD))
+    file = tmp_path / "job.yaml"
+    file.write_text(dump_yaml(job(data_card="cards/data.yaml", model_card="cards/model.yaml")))
+    loaded = load_job(file)
+    assert loaded.data.load.path == str(tmp_path / "cards" / "leaves.csv")
+    assert loaded.source == str(file)
+    (tmp_path / "cards" / "data.yaml").write_text("name: [")
+    (tmp_path / "cards" / "model.yaml").unlink()
+    with pytest.raises(JobError) as caught:
+        load_job(file)
+    assert len(caught.value.problems) == 2
+    assert "data.yaml" in str(caught.value)
+    assert "model.yaml" in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["", "- 1", "a: [", "a: 1\na: 2", "\x00", "5"])
+def test_a_file_that_is_no_job(tmp_path, text):
+    (tmp_path / "job.yaml").write_text(text)
+    with pytest.raises(JobError):
+        load_job(tmp_path / "job.yaml")
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(JobError, match="No such file"):
+        load_job(tmp_path / "job.yaml")
+
+
+def saved(tmp_path, **changes):
+    file = tmp_path / "job.yaml"
+    file.write_text(dump_yaml(job(**changes)))
+    return file
+
+
+def test_overrides_replace_values_and_make_what_is_missing(tmp_path):
+    file = saved(tmp_path, llm={"model": "small", "temperature": 0.5})
+    loaded = load_job(file, {"trials": 9, "llm.model": "large", "scheduler.type": "asha", "resources.gpu": 1})
+    assert (loaded.job.trials, loaded.job.scheduler.type, loaded.job.resources.gpu) == (9, "asha", 1.0)
+    assert (loaded.job.llm.model, loaded.job.llm.temperature) == ("large", 0.5)
+    assert load_job(file, {"llm": None}).job.llm is None
+    assert load_job(file, {"llm.temperature": None}).job.llm.temperature is None
+    assert load_job(file, {"model_card.max_steps": 2}).brief.max_steps == 2
+
+
+@pytest.mark.parametrize("key", ["", ".", "trials.", "llm..model", "nothing", "data_card.colour"])
+def test_an_override_of_nothing_is_an_error(tmp_path, key):
+    with pytest.raises(InputError):
+        load_job(saved(tmp_path), {key: 1})
+
+
+def test_the_data_path_replaces_the_cards(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    file = saved(tmp_path, data_card={**DATA_CARD, "load": {"format": "csv", "path": "a.csv"}})
+    assert load_job(file).data.load.path == str(tmp_path / "a.csv")
+    assert load_job(file, {"data.path": "b.csv"}).data.load.path == str(Path.cwd() / "b.csv")
+    assert load_job(saved(tmp_path), {"data.path": "b.csv"}).data.load is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key", "value"),
+    [
+        ("trials=5", "trials", 5),
+        ("a.b=x=y", "a.b", "x=y"),
+        ("a=", "a", None),
+        ("a=null", "a", None),
+        ("a=1e-3", "a", 1e-3),
+        ("a=true", "a", True),
+        ("a=[x, 2]", "a", ["x", 2]),
+        ("a={type: asha}", "a", {"type": "asha"}),
+        ("a='5'", "a", "5"),
+        ("a=http://localhost:8000/v1", "a", "http://localhost:8000/v1"),
+    ],
+)
+def test_settings_of_the_command_line(text, key, value):
+    assert _setting(text) == (key, value)
+
+
+@pytest.mark.parametrize("text", ["trials", "", "=5", "a=[1", "a=b: c", "a={"])
+def test_settings_that_are_none(text):
+    with pytest.raises(JobError, match="--set"):
+        _setting(text)
+
+
+def test_command_line_values_become_overrides():
+    given = _overrides(3, 1.5, None, Path("d"), "m", "http://x", False, 0, ["trials=4", "retries=1"])
+    assert given == {
+        "trials": 4,
+        "time_budget_s": 1.5,
+        "data.path": "d",
+        "llm.model": "m",
+        "llm.base_url": "http://x",
+        "seed": 0,
+        "retries": 1,
+    }
+    assert _overrides(*[None] * 6, True, None, None) == {"llm": None}

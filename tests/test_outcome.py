@@ -1,0 +1,133 @@
+"""The outcome: what a run came to, saved and read back as it was."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+from rich.console import Console
+from small_runs import PLAIN, proposed
+
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.events import (
+    CallFailed,
+    Decision,
+    ReplyReceived,
+    ResultReported,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
+from automl_gpt_ray.outcome import load_outcome, summarise
+from automl_gpt_ray.records import LogPoint, Observation, PredictedLog, TrialState, Usage
+from automl_gpt_ray.terminal import show_outcome
+
+LOG = PredictedLog("accuracy", (LogPoint(1, 0.5, -math.inf, math.inf), LogPoint(2, 0.6, 0.5, 0.7)), "language")
+
+
+def a_book(mode="max"):
+    book = Book()
+    book.record(RunStarted("accuracy", mode, 4, 0, PLAIN.default))
+    return book
+
+
+def run(book, trial, values, state=TrialState.COMPLETED, failure=None, source="classical", **extra):
+    book.record(TrialStarted(trial, proposed({**PLAIN.default, "depth": int(trial[1:])}, trial, source, log=LOG)))
+    for step, value in enumerate(values, 1):
+        book.record(ResultReported(trial, Observation(step, {"accuracy": value, **extra}, 2.0 * step)))
+    if state.ended:
+        book.record(TrialEnded(trial, state, failure))
+
+
+def of(book, tmp_path, **arguments):
+    given = {"name": "x", "run_dir": tmp_path, "wall_seconds": 9.0, "ended_by": "time", "journal": tmp_path / "j"}
+    return summarise(book, **{**given, **arguments})
+
+
+def full(tmp_path):
+    book = a_book()
+    run(book, "t1", [0.5, 0.7, 0.6], source="default", train_loss=math.nan)
+    run(book, "t2", [0.4], TrialState.STOPPED)
+    run(book, "t3", [], TrialState.FAILED, "oom")
+    run(book, "t4", [math.nan, 0.1], TrialState.RUNNING)
+    run(book, "t5", [], TrialState.FAILED)
+    book.record(ReplyReceived("c", "{}", "m", Usage(10, 5), 0.5, "stop"))
+    book.record(CallFailed("c", "x", "y"))
+    book.record(Decision("run", "outage", "the model is down", "x"))
+    book.record(Decision("t2", "stop", "too slow", "x"))
+    return of(book, tmp_path, test={"accuracy": 0.65, "loss": math.inf}, checkpoint="c")
+
+
+def test_what_is_counted(tmp_path):
+    outcome = full(tmp_path)
+    assert (outcome.best_trial, outcome.best_step, outcome.best_source) == ("t1", 2, "default")
+    assert outcome.best_config == {**PLAIN.default, "depth": 1}
+    assert outcome.validation["accuracy"] == 0.7
+    assert outcome.real_log == ((1, 0.5), (2, 0.7), (3, 0.6))
+    assert outcome.predicted_log == LOG
+    counts = {"total": 5, "running": 1, "paused": 0, "completed": 1, "stopped": 1, "failed": 2}
+    assert outcome.trials == counts
+    assert outcome.sources == {"default": 1, "classical": 4}
+    assert outcome.failures == {"oom": 1, "error": 1}
+    assert (outcome.steps, outcome.train_seconds) == (6, 12.0)
+    assert (outcome.llm_calls, outcome.llm_failures, outcome.prompt_tokens) == (1, 1, 10)
+    assert outcome.warnings == ("the model is down",)
+
+
+def test_it_is_read_back_as_it_was_saved(tmp_path):
+    outcome = full(tmp_path)
+    path = outcome.save(tmp_path)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+    again = load_outcome(tmp_path)
+    assert repr(again) == repr(outcome)  # NaN is not equal to itself
+    assert math.isnan(again.validation["train_loss"])
+    assert again.test["loss"] == math.inf
+    assert again.predicted_log.points[0].low == -math.inf
+    text = path.read_text()
+    json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert '"train_loss": "NaN"' in text
+
+
+def test_saving_again_replaces(tmp_path):
+    full(tmp_path).save(tmp_path)
+    of(a_book(), tmp_path).save(tmp_path)
+    assert load_outcome(tmp_path).best_trial is None
+
+
+@pytest.mark.parametrize("values", [[], [math.nan, math.inf]])
+def test_no_best_trial(tmp_path, values):
+    book = a_book()
+    run(book, "t1", values)
+    outcome = of(book, tmp_path, test_note="nothing to score")
+    assert outcome.best_trial is outcome.best_config is outcome.validation is outcome.predicted_log is None
+    assert outcome.real_log == ()
+    outcome.save(tmp_path)
+    assert load_outcome(tmp_path) == outcome
+
+
+def test_the_smallest_is_best_where_less_is_better(tmp_path):
+    book = a_book("min")
+    run(book, "t1", [0.5, 0.2, 0.2])
+    run(book, "t2", [0.3])
+    outcome = of(book, tmp_path)
+    assert (outcome.best_trial, outcome.best_step) == ("t1", 2)
+
+
+def printed(outcome):
+    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    show_outcome(console, outcome)
+    return console.export_text()
+
+
+def test_the_terminal_shows_it_and_reads_no_markup(tmp_path):
+    text = printed(full(tmp_path))
+    assert "best trial t1, proposed by default" in text
+    assert "WARNING: the model is down" in text
+    assert "0.7000 inside" in text or "outside" in text
+    book = a_book()
+    run(book, "t1", [0.5], source="[red]x[/red]", **{"[bold]": 0.5, "[/]": 1.0})
+    text = printed(of(book, tmp_path, test_note="[/nonsense]", ended_by="[blink]"))
+    for word in ("[red]x[/red]", "[bold]", "[/nonsense]", "[blink]"):
+        assert word in text
+    assert "No trial reported a value" in printed(of(a_book(), tmp_path))
