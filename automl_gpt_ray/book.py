@@ -72,6 +72,7 @@ class Book:
         self._pending: dict[str, Proposal] = {}
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
+        self._leaders: set[str] = set()
         self._snapshot: History | None = None
         if journal:
             self._rebuild(journal)
@@ -210,7 +211,10 @@ class Book:
         value = event.observation.metrics.get(self.objective.metric)
         if self.objective.better(value, self._best):
             self._best = value
-            self._new_epoch()
+            # A leader that only climbs on teaches nothing new: each trial opens one epoch at most.
+            if event.trial not in self._leaders:
+                self._leaders.add(event.trial)
+                self._new_epoch()
 
     @_apply.register
     def _(self, event: TrialEnded) -> None:

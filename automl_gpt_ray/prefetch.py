@@ -191,7 +191,9 @@ class Prefetcher:
     def _drop_outdated(self) -> None:
         for queued in self._book.queued():
             lane = self._lanes.get(queued.source)
-            if lane and self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
+            if lane is None or lane.outage:  # a paid reply that cannot be refreshed is better than none
+                continue
+            if self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
                 self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
 
     def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:

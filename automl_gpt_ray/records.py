@@ -184,7 +184,7 @@ class History:
         trials: In order of their start.
         pending: Proposals handed out or queued that have no trial yet.
         version: Grows with every change.
-        epoch: Grows only when older proposals should be reconsidered (a new best, a new failure class).
+        epoch: Grows only when older proposals should be reconsidered (a new best trial, a new failure class).
         max_step: Steps of a full training.
     """
 

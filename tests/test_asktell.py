@@ -106,11 +106,15 @@ def test_nan_is_told_as_nan():
 def test_an_exhausted_space_is_an_advice_error():
     for advisor in (team(TINY), ClassicalAdvisor(TINY)):
         loop = AskTell(bare_brief(TINY), advisor)
-        with pytest.raises(AdviceError, match="nothing"):
+
+        def seven_more(loop=loop):
             for _ in range(7):
                 trial = loop.ask()
                 loop.tell(trial.id, 1, {"accuracy": 0.5})
                 loop.end(trial.id)
+
+        with pytest.raises(AdviceError, match="nothing"):
+            seven_more()
         assert 3 <= len(loop.history.trials) <= 6
 
 

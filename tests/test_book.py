@@ -47,12 +47,11 @@ def report(book, step, value, trial="t1"):
 
 def random_events(seed, count=80):
     """A random run: events may come late, twice, or of trials nobody started."""
-    rng, number = random.Random(seed), 0
+    rng = random.Random(seed)
     yield RunStarted("accuracy", rng.choice(["max", "min"]), 4, seed, PLAIN.default)
-    for _ in range(count):
+    for number in range(1, count + 1):
         trial = f"t{rng.randrange(8)}"
         kind = rng.randrange(11)
-        number += 1
         proposals = tuple(proposed({**PLAIN.default, "depth": rng.randint(1, 12)}, number * 10 + i) for i in range(2))
         value = rng.choice([rng.random(), rng.random(), math.nan, math.inf])
         if kind <= 4:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 
@@ -115,7 +116,7 @@ def test_the_smallest_is_best_where_less_is_better(tmp_path):
 
 
 def printed(outcome):
-    console = Console(record=True, width=200, file=open("/dev/null", "w"))  # noqa: SIM115
+    console = Console(record=True, width=200, file=io.StringIO())
     show_outcome(console, outcome)
     return console.export_text()
 

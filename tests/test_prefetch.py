@@ -219,9 +219,10 @@ def test_language_proposals_are_dropped_after_too_many_bests(supply, journalled)
     made._drop_outdated()
     assert book.queued("language")  # old, but served
     book.record(TrialEnded("t1", TrialState.FAILED, "oom"))
-    made._drop_outdated()
+    made.take("t2")
     assert not book.queued("language")
     assert "too much has been learned" in of_kind(book, ProposalDropped, journal)[-1].reason
+    assert book.history().trials[-1].proposal.source != "language"
 
 
 def test_duplicates_between_lanes_are_refused(supply, journalled):

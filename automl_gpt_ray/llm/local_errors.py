@@ -58,13 +58,16 @@ def unusable(name: str, error: Exception, rule: str) -> LLMError:
     return rejected(f"{rule} ({line(error)})", name)
 
 
-def failed(name: str, error: RuntimeError) -> LLMUnavailable:
+def unplaced(name: str, device: str, error: Exception) -> LLMError:
+    """Return the error of weights that could not be put on `device`: only its memory may be freed."""
+    if _is_memory(error):
+        return failed(name, error)
+    return rejected(f"must run on the device {device!r} ({line(error)})", name, "correct `device` or `dtype`")
+
+
+def failed(name: str, error: Exception) -> LLMUnavailable:
     """Return the error of a computation that broke off; out of memory may pass once others are done."""
-    # Both kinds of memory: the GPU's has a class of its own, the machine's only these words.
-    memory = type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)
-    if memory:
-        return LLMUnavailable(f"{name} ran out of memory: {line(error)}")
-    return LLMUnavailable(f"{name} failed: {line(error)}")
+    return LLMUnavailable(f"{name} {'ran out of memory' if _is_memory(error) else 'failed'}: {line(error)}")
 
 
 def missing_package(error: ImportError) -> LLMRejected:
@@ -77,3 +80,8 @@ def line(error: Exception) -> str:
     """Return the first line of what `error` says, shortened."""
     text = str(error).strip() or type(error).__name__
     return shown(text.splitlines()[0])[1:-1]
+
+
+def _is_memory(error: Exception) -> bool:
+    # The GPU's memory has a class of its own, the machine's only these words.
+    return type(error).__name__ == "OutOfMemoryError" or "can't allocate memory" in str(error)

@@ -27,6 +27,7 @@ from automl_gpt_ray.llm.local_errors import (
     missing_package,
     rejected,
     too_long,
+    unplaced,
     unusable,
 )
 from automl_gpt_ray.llm.reply_regex import SchemaUnsupported, reply_regex
@@ -35,6 +36,8 @@ from automl_gpt_ray.records import Completion, JsonSchema, Prompt, Usage
 
 MAX_GRAMMARS = 16
 """Compiled schemas that are kept: a run asks for one to six proposals, in few shapes."""
+
+_FAR = 1e4  # as good as infinite for a score, and finite after any temperature, in 16 bits too
 
 
 @final
@@ -147,6 +150,7 @@ class TransformersClient:
                     attention_mask=torch.ones_like(ids),
                     max_new_tokens=room,
                     pad_token_id=loaded.pad,
+                    eos_token_id=sorted(loaded.ends) or None,
                     num_beams=1,
                     logits_processor=[writing.masked],
                     stopping_criteria=[writing.stopped],
@@ -192,10 +196,8 @@ class _Writing:
         if self.reply is None:
             self.reply = Reply(self._grammar, scores.shape[-1])
         allowed = torch.from_numpy(self.reply.allowed()).to(scores.device)
-        # A model whose settings suppress the only way on, or whose scores overflow, goes on by chance.
-        scores = torch.nan_to_num(scores, nan=0.0)
-        if not torch.isfinite(scores[:, allowed]).any():
-            scores = torch.zeros_like(scores)
+        # Where a model's settings suppress the only way on, or its scores overflow, chance decides.
+        scores = torch.nan_to_num(scores, nan=0.0, posinf=_FAR, neginf=-_FAR)
         return scores.masked_fill(~allowed, -math.inf)
 
     def stopped(self, ids: Any, scores: Any, **more: Any) -> Any:
@@ -233,8 +235,8 @@ def _load(name: str, device: str, dtype: str) -> _Loaded:
         model = model.to(place).eval()
     except (OSError, ValueError, KeyError) as error:
         raise unusable(name, error, "must be a causal language model in the format of `transformers`") from error
-    except RuntimeError as error:
-        raise failed(name, error) from error
+    except (RuntimeError, AssertionError, AttributeError) as error:
+        raise unplaced(name, place, error) from error
     return _with_tokenizer(name, source, model)
 
 
@@ -251,8 +253,8 @@ def _with_tokenizer(name: str, source: str, model: Any) -> _Loaded:
         raise rejected(rule, name)
     settings = model.config.get_text_config()
     ends = model.generation_config.eos_token_id
-    ends = ends if isinstance(ends, list) else [ends, tokenizer.eos_token_id]
-    known = frozenset(int(end) for end in ends if end is not None)
+    several = ends if isinstance(ends, list) else [ends]
+    known = frozenset(int(end) for end in [*several, tokenizer.eos_token_id] if end is not None)
     pad = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else min(known, default=0)
     texts = token_texts(tokenizer, settings.vocab_size)
     limit = getattr(settings, "max_position_embeddings", None) or tokenizer.model_max_length

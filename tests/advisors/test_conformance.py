@@ -76,8 +76,7 @@ def asked(advisor, history, n):
     """The proposals, or none where the advisor says that it has none."""
     try:
         return advisor.propose(history, n)
-    except AdviceError as error:
-        assert str(error)
+    except AdviceError:
         return []
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import pickle
 import subprocess
 import sys
@@ -109,8 +110,8 @@ def test_noise_is_a_valid_proposal(client, seed):
     assert len(said["predicted_log"]) == 4
 
 
-@pytest.mark.parametrize("wanted", [3, 6])
-def test_noise_is_several_valid_proposals(client, wanted):
+def test_noise_is_several_valid_proposals(client):
+    wanted = 6
     completion = client.complete(PROMPT, reply_schema(BRIEF, wanted, log_steps(BRIEF.max_steps)))
     result = parse_proposals(completion.text, BRIEF)
     assert isinstance(result, Drafts)
@@ -197,6 +198,26 @@ def test_a_chat_template_and_spare_scores_do_no_harm(llama):
     assert completion.finish == "stop"
 
 
+def test_a_broken_model_still_keeps_to_the_schema(folder):
+    client = TransformersClient(folder, temperature=0.5)
+    client.complete(SHORT, RATE)
+    model = client._loaded.model
+    model.generation_config.suppress_tokens = list(range(model.config.vocab_size))
+    assert json.loads(client.complete(SHORT, RATE).text)
+    model.lm_head.weight.data.fill_(math.nan)
+    assert json.loads(client.complete(SHORT, RATE).text)
+
+
+def test_it_ends_where_the_model_ends(folder):
+    client = TransformersClient(folder, temperature=0, max_new_tokens=40)
+    client.complete(SHORT)
+    head = client._loaded.model.lm_head
+    head.bias = type(head.weight)(head.weight.new_zeros(head.out_features))
+    head.bias.data[client._loaded.tokenizer.eos_token_id] = 1e3
+    completion = client.complete(SHORT)
+    assert (completion.text, completion.finish, completion.usage.completion_tokens) == ("", "stop", 1)
+
+
 def test_a_slow_reply_is_given_up(folder):
     client = TransformersClient(folder, temperature=1.0, timeout_s=1e-3)
     with pytest.raises(LLMUnavailable, match=r"tokens, and no end, within 0\.001 s"):
@@ -242,6 +263,12 @@ def test_a_model_without_its_tokenizer_is_refused(tmp_path):
         file.unlink()
     with pytest.raises(LLMRejected, match="must come with its tokenizer"):
         TransformersClient(str(tmp_path)).complete(SHORT)
+
+
+@pytest.mark.parametrize("wrong", [{"device": "abacus"}, {"device": "cuda:77"}, {"dtype": "float7"}], ids=str)
+def test_an_impossible_place_is_refused(wrong, folder):
+    with pytest.raises(LLMRejected, match=r"llm\.model"):
+        TransformersClient(folder, **wrong).complete(SHORT)
 
 
 def test_out_of_memory_may_pass(folder, monkeypatch):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # the test server is a module of `tests`
+TESTS = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(TESTS))  # the test server is a module of `tests`
 
 
 @pytest.fixture(scope="session")
@@ -21,6 +22,8 @@ def local_ray():
             logging_level="ERROR",
             log_to_driver=False,
             object_store_memory=120 * 1024**2,
+            # Workers find the trainables of this folder as a user's workers would: by their path.
+            runtime_env={"env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}"}},
         )
     yield
     ray.shutdown()
