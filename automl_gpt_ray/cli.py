@@ -60,7 +60,7 @@ def run(
     console = _console(stderr=json)
     loaded = _load(job, overrides)
 
-    from automl_gpt_ray.llm.configured import configured
+    from automl_gpt_ray.ray_tune.configured_llm import configured
     from automl_gpt_ray.ray_tune.run import run as run_job
     from automl_gpt_ray.terminal import show_outcome, show_start
 

@@ -37,7 +37,10 @@ class LLMOptions(BaseModel):
     """Which language model is in charge. Keys come from the environment, never from this file.
 
     Attributes:
-        model: Name the server knows.
+        model: Name the server knows; for `local`, a hub id or a folder.
+        provider: `openai` for any OpenAI-compatible server, `local` for a model in a Ray actor.
+        cpus: CPUs of that actor.
+        gpus: GPUs of that actor; may be a fraction.
         base_url: An OpenAI-compatible server; None for OpenAI itself.
         api_key_env: Environment variable that holds the key; local servers need none.
         timeout_s: Longest wait for one reply, in seconds.
@@ -51,6 +54,9 @@ class LLMOptions(BaseModel):
     model_config = _STRICT
 
     model: str = Field(min_length=1)
+    provider: Literal["openai", "local"] = "openai"
+    cpus: float = Field(default=1.0, ge=0)
+    gpus: float = Field(default=0.0, ge=0)
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     timeout_s: float = Field(default=60.0, gt=0)

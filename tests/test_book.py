@@ -184,10 +184,22 @@ def test_a_paused_trial_that_reports_runs_again():
 @pytest.mark.parametrize(("mode", "values", "bests"), [("max", [0.5, 0.4, 0.6], 2), ("min", [0.5, 0.4, 0.6], 2)])
 def test_a_new_best_is_an_epoch(mode, values, bests):
     book = begun(mode=mode)
-    start(book)
-    for step, value in enumerate([*values, math.nan, math.inf, -math.inf], 1):
-        report(book, step, value)
+    for number, value in enumerate([*values, math.nan, math.inf, -math.inf]):
+        start(book, f"t{number}", number)
+        report(book, 1, value if mode == "max" else 1 - value, f"t{number}")
     assert book.epochs_since(0) == bests == book.history().epoch
+
+
+def test_a_leader_that_climbs_on_is_one_epoch():
+    book = begun()
+    start(book)
+    start(book, "t2", 2)
+    for step in (1, 2, 3):
+        report(book, step, 0.1 * step)
+    assert book.epochs_since(0) == 1
+    report(book, 1, 0.9, "t2")
+    report(book, 4, 0.95)
+    assert book.epochs_since(0) == 2
 
 
 def test_a_new_class_of_failure_is_an_epoch():
@@ -205,7 +217,8 @@ def test_epochs_since_counts_what_came_after():
     at = report(book, 1, 0.5)
     assert (book.epochs_since(before), book.epochs_since(at)) == (1, 0)
     report(book, 2, 0.4)
-    later = report(book, 3, 0.6)
+    start(book, "t2", 2)
+    later = report(book, 1, 0.6, "t2")
     assert [book.epochs_since(v) for v in (before, at, later - 1, later)] == [2, 1, 1, 0]
 
 

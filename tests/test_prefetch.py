@@ -214,8 +214,9 @@ def test_language_proposals_are_dropped_after_too_many_bests(supply, journalled)
     made = supply(Counting("language", does=once), book=book)
     made.take("t1")
     until(lambda: book.queued("language"))
-    for step in range(1, LANGUAGE.fresh_epochs + 1):
-        book.record(ResultReported("t1", Observation(step, {"accuracy": 0.1 * step}, 1.0)))
+    for number in range(1, LANGUAGE.fresh_epochs + 1):
+        book.record(TrialStarted(f"b{number}", proposed({**PLAIN.default, "depth": 3 + number}, number)))
+        book.record(ResultReported(f"b{number}", Observation(1, {"accuracy": 0.1 * number}, 1.0)))
     made._drop_outdated()
     assert book.queued("language")  # old, but served
     book.record(TrialEnded("t1", TrialState.FAILED, "oom"))

@@ -2,26 +2,51 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from automl_gpt_ray.config import LLMOptions
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.recorded import Recorded
 from automl_gpt_ray.llm.retrying import Retrying
+from automl_gpt_ray.llm.transformers_client import TransformersClient
+
+DEFAULT_TOKENS = 4096
 
 
-def configured(options: LLMOptions) -> LLMClient:
-    """Return the language model of a job. No request is made yet."""
+def configured(options: LLMOptions, place: Callable[[LLMOptions], LLMClient] | None = None) -> LLMClient:
+    """Return the language model of a job. No request is made and no weights are loaded yet.
+
+    Args:
+        options: Of the job.
+        place: Makes the client of a local model; by default it runs in this process.
+    """
     if options.replay and options.record:
         return Recorded(None, options.record, mode="replay")
-    client: LLMClient = Retrying(
-        OpenAIClient(
-            options.model,
-            base_url=options.base_url,
-            api_key_env=options.api_key_env,
-            timeout_s=options.timeout_s,
-            temperature=options.temperature,
-            max_tokens=options.max_tokens,
-            structured=options.structured,
-        )
+    inner = (place or local)(options) if options.provider == "local" else _served(options)
+    client: LLMClient = Retrying(inner)
+    # `auto`: a resumed run answers from what it has paid for already.
+    return Recorded(client, options.record, mode="auto") if options.record else client
+
+
+def local(options: LLMOptions) -> LLMClient:
+    """Return a local model that runs in this process."""
+    return TransformersClient(
+        options.model,
+        max_new_tokens=options.max_tokens or DEFAULT_TOKENS,
+        temperature=options.temperature,
+        timeout_s=options.timeout_s,
+        constrained=options.structured != "none",
     )
-    return Recorded(client, options.record, mode="record") if options.record else client
+
+
+def _served(options: LLMOptions) -> LLMClient:
+    return OpenAIClient(
+        options.model,
+        base_url=options.base_url,
+        api_key_env=options.api_key_env,
+        timeout_s=options.timeout_s,
+        temperature=options.temperature,
+        max_tokens=options.max_tokens,
+        structured=options.structured,
+    )

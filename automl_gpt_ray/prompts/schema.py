@@ -7,12 +7,14 @@ are allowed, and a conditional hyperparameter may be null.
 from __future__ import annotations
 
 import json
+import math
 from typing import Any
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, Parameter
 
 MAX_CHOICES = 4000
+MAX_GRID = 50
 
 
 def reply_schema(brief: Brief, wanted: int, steps: list[int]) -> dict[str, Any]:
@@ -21,13 +23,17 @@ def reply_schema(brief: Brief, wanted: int, steps: list[int]) -> dict[str, Any]:
         group: _object({name: _parameter(p) for name, p in parameters.items() if not isinstance(p, ConstantParameter)})
         for group, parameters in brief.groups.items()
     }
-    proposal = _object({"reason": {"type": "string"}, **groups, "predicted_log": _log(steps)})
+    proposal = _object({"reason": {"type": "string"}, **groups, "predicted_log": _log(brief, steps)})
     proposals = {"type": "array", "items": proposal, "minItems": 1, "maxItems": wanted}
     return _object({"proposals": proposals})
 
 
-def _log(steps: list[int]) -> dict[str, Any]:
-    point = {"step": {"type": "integer", "enum": steps}, **{k: {"type": "number"} for k in ("value", "low", "high")}}
+def _log(brief: Brief, steps: list[int]) -> dict[str, Any]:
+    value: dict[str, Any] = {"type": "number"}
+    for key, bound in (("minimum", "low"), ("maximum", "high")):
+        limit = getattr(brief.metric, bound, math.inf)
+        value |= {key: limit} if math.isfinite(limit) else {}
+    point = {"step": {"type": "integer", "enum": steps}, **dict.fromkeys(("value", "low", "high"), value)}
     return {"type": "array", "items": _object(point), "minItems": len(steps), "maxItems": len(steps)}
 
 
@@ -52,5 +58,9 @@ def _domain(parameter: Parameter) -> dict[str, Any]:
         return {"enum": list(parameter.choices)} if short else {"type": ["string", "number", "boolean", "null"]}
     if isinstance(parameter, ConstantParameter):
         return {"const": parameter.value}
+    grid = parameter.grid_size
+    if parameter.step not in (None, 1) and grid and grid <= MAX_GRID:
+        # A schema's `multipleOf` counts from zero, our grids from `low`: the values themselves say it.
+        return {"enum": [parameter.clip(parameter.low + i * (parameter.step or 1)) for i in range(grid)]}
     kind = "number" if isinstance(parameter, FloatParameter) else "integer"
     return {"type": kind, "minimum": parameter.low, "maximum": parameter.high}

@@ -1,4 +1,4 @@
-"""One small local Ray for all tests of this folder, and jobs that train in a moment."""
+"""Jobs that train in a moment."""
 
 from __future__ import annotations
 
@@ -9,24 +9,6 @@ import pytest
 
 TESTS = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(TESTS))  # the test server is a module of `tests`
-
-
-@pytest.fixture(scope="session")
-def local_ray():
-    import ray
-
-    if not ray.is_initialized():
-        ray.init(
-            num_cpus=2,
-            include_dashboard=False,
-            logging_level="ERROR",
-            log_to_driver=False,
-            object_store_memory=120 * 1024**2,
-            # Workers find the trainables of this folder as a user's workers would: by their path.
-            runtime_env={"env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}"}},
-        )
-    yield
-    ray.shutdown()
 
 
 @pytest.fixture

@@ -172,7 +172,9 @@ def test_everything_is_journalled_before_it_is_acted_on(tmp_path):
     kinds = [entry.event.kind for entry in read_journal(search.book_path)]
     assert kinds[0] == "run_started"
     assert kinds.index("prompt") < kinds.index("reply") < len(kinds)
-    started = {e.event.trial: e.event.proposal for e in read_journal(search.book_path) if e.event.kind == "trial_started"}
+    started = {
+        e.event.trial: e.event.proposal for e in read_journal(search.book_path) if e.event.kind == "trial_started"
+    }
     assert len(started) == 6
     assert "language" in {p.source for p in started.values()}
     search.close()

@@ -5,33 +5,27 @@ from training.small import task_of
 
 
 @pytest.mark.ray
-def test_a_ray_tune_trial_reports_every_step_and_goes_on_from_its_checkpoint(table_card, tmp_path, monkeypatch):
-    ray = pytest.importorskip("ray")
+def test_a_ray_tune_trial_reports_every_step_and_goes_on_from_its_checkpoint(local_ray, table_card, tmp_path):
     from ray import tune
 
-    monkeypatch.setenv("RAY_AIR_NEW_OUTPUT", "0")
-    ray.init(num_cpus=2, include_dashboard=False, logging_level="ERROR", log_to_driver=False)
-    try:
-        short, whole = task_of(table_card, max_steps=2), task_of(table_card, max_steps=4)
-        config = {"rounds_per_step": 2, "subsample": 0.7}
+    short, whole = task_of(table_card, max_steps=2), task_of(table_card, max_steps=4)
+    config = {"rounds_per_step": 2, "subsample": 0.7}
 
-        def interrupted(config):
-            # The first attempt dies after two steps; Ray restarts the trial from its checkpoint.
-            if tune.get_checkpoint() is None:
-                train(config, short)
-                raise RuntimeError("killed")
-            train(config, whole)
+    def interrupted(config):
+        # The first attempt dies after two steps; Ray restarts the trial from its checkpoint.
+        if tune.get_checkpoint() is None:
+            train(config, short)
+            raise RuntimeError("killed")
+        train(config, whole)
 
-        tuner = tune.Tuner(
-            interrupted,
-            param_space=config,
-            run_config=tune.RunConfig(
-                storage_path=str(tmp_path), verbose=0, failure_config=tune.FailureConfig(max_failures=1)
-            ),
-        )
-        result = tuner.fit()[0]
-    finally:
-        ray.shutdown()
+    tuner = tune.Tuner(
+        interrupted,
+        param_space=config,
+        run_config=tune.RunConfig(
+            storage_path=str(tmp_path), verbose=0, failure_config=tune.FailureConfig(max_failures=1)
+        ),
+    )
+    result = tuner.fit()[0]
     assert result.error is None
     assert result.metrics["step"] == 4
     assert result.metrics_dataframe["step"].tolist() == [1, 2, 3, 4]

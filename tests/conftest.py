@@ -1,0 +1,26 @@
+"""What all tests share: one small local Ray, started by the first test that needs it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).resolve().parent
+
+
+@pytest.fixture(scope="session")
+def local_ray():
+    import ray
+
+    ray.init(
+        num_cpus=2,
+        include_dashboard=False,
+        logging_level="ERROR",
+        log_to_driver=False,
+        object_store_memory=120 * 1024**2,
+        # Workers find the trainables of the tests as a user's workers would: by their path.
+        runtime_env={"env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}"}},
+    )
+    yield
+    ray.shutdown()
