@@ -44,7 +44,9 @@ class AskTell:
         if self.book.started is None:
             objective = brief.objective
             default = brief.space.default
-            self.book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, seed, default))
+            self.book.record(
+                RunStarted(objective.metric, objective.mode, brief.max_steps, seed, default, brief.to_dict())
+            )
 
     @property
     def history(self) -> History:

@@ -6,14 +6,28 @@ nothing else; a run from a job file has all of it.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
-from automl_gpt_ray.cards import GROUPS, DataCard, Group, ModelCard, Request
+from pydantic import TypeAdapter
+
+from automl_gpt_ray.cards import (
+    GROUPS,
+    DataCard,
+    Group,
+    ModelCard,
+    Request,
+    parse_data_card,
+    parse_model_card,
+    parse_request,
+)
 from automl_gpt_ray.metrics import METRICS, Metric
 from automl_gpt_ray.parameters import Parameter
 from automl_gpt_ray.records import Objective
 from automl_gpt_ray.space import SearchSpace
+
+_PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter)
 
 
 @dataclass(frozen=True)
@@ -49,6 +63,36 @@ class Brief:
             model=model,
             data=data,
             request=request,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the brief as JSON values, from which `from_dict` makes an equal one."""
+        cards = {"model": self.model, "data": self.data, "request": self.request}
+        return {
+            "space": {n: p.model_dump(mode="json", exclude_unset=True) for n, p in self.space.parameters.items()},
+            "metric": self.objective.metric,
+            "mode": self.objective.mode,
+            "max_steps": self.max_steps,
+            "step": self.step,
+            **{name: card.model_dump(mode="json", exclude_unset=True) for name, card in cards.items() if card},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Return the brief that `to_dict` wrote.
+
+        Raises:
+            InputError: It was not written by `to_dict`.
+        """
+        model, data = values.get("model"), values.get("data")
+        return cls(
+            space=SearchSpace({name: _PARAMETER.validate_python(p) for name, p in values["space"].items()}),
+            objective=Objective(values["metric"], values["mode"]),
+            max_steps=values["max_steps"],
+            step=values["step"],
+            model=parse_model_card(model, "journal") if model else None,
+            data=parse_data_card(data, "journal") if data else None,
+            request=parse_request(values.get("request", {}), "journal"),
         )
 
     @property

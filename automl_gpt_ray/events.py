@@ -16,13 +16,17 @@ from automl_gpt_ray.records import Config, Message, Mode, Observation, Proposal,
 
 @dataclass(frozen=True)
 class RunStarted:
-    """The first event: what the run is. `about` is for readers; nothing is rebuilt from it."""
+    """The first event: what the run is.
+
+    `brief` is `Brief.to_dict()`: with it a run can be replayed offline. `about` is for readers.
+    """
 
     metric: str
     mode: Mode
     max_step: int
     seed: int
     default: Config
+    brief: Mapping[str, Any] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["run_started"] = "run_started"
 
@@ -73,12 +77,16 @@ class CallFailed:
 
 @dataclass(frozen=True)
 class AdviceGiven:
-    """Proposals enter the queue. `problems` are what was wrong with those that did not."""
+    """Proposals enter the queue. `problems` are what was wrong with those that did not.
+
+    `wanted` is how many were asked for.
+    """
 
     source: str
     history_version: int
     proposals: tuple[Proposal, ...]
     problems: tuple[str, ...] = ()
+    wanted: int = 0
     kind: Literal["advice"] = "advice"
 
 

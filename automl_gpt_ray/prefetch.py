@@ -249,13 +249,13 @@ class Prefetcher:
             lane.exhausted_at = -1 if made else len(history.trials)
             if self._stopped:  # the run is over, its journal perhaps closed
                 return
-            if self._admit(lane, history, made) or not made:
+            if self._admit(lane, history, made, wanted) or not made:
                 lane.failures = 0
             else:  # nothing but what is known: asked again at once it would say the same
                 self._back_off(lane)
             self._wake.notify_all()
 
-    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal]) -> int:
+    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made` in place of what is stale, and return how many that were."""
         known = taken(self._space, self._book.history())
         new, problems = [], []
@@ -274,7 +274,7 @@ class Prefetcher:
         for old in stale[: len(new)]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:
-            self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems)))
+            self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
         return len(new)
 
     def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:

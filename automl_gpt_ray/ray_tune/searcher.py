@@ -227,7 +227,11 @@ class LLMSearch(Searcher):
         if book.started is None:
             objective, default = brief.objective, brief.space.default
             about = {"space": brief.space.explain(), **self._about}
-            book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, default, about))
+            book.record(
+                RunStarted(
+                    objective.metric, objective.mode, brief.max_steps, self._seed, default, brief.to_dict(), about
+                )
+            )
         else:
             book.record(RunResumed(journal.damage))
         return book
