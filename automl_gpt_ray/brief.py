@@ -67,14 +67,18 @@ class Brief:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the brief as JSON values, from which `from_dict` makes an equal one."""
-        cards = {"model": self.model, "data": self.data, "request": self.request}
+        model = self.model
+        cards = {"model": model, "data": self.data, "request": self.request}
+        dumped = {name: card.model_dump(mode="json", exclude_unset=True) for name, card in cards.items() if card}
+        if model:
+            dumped["model"] |= {group: _parameters(getattr(model, group)) for group in GROUPS}
         return {
-            "space": {n: p.model_dump(mode="json", exclude_unset=True) for n, p in self.space.parameters.items()},
+            "space": _parameters(self.space.parameters),
             "metric": self.objective.metric,
             "mode": self.objective.mode,
             "max_steps": self.max_steps,
             "step": self.step,
-            **{name: card.model_dump(mode="json", exclude_unset=True) for name, card in cards.items() if card},
+            **dumped,
         }
 
     @classmethod
@@ -106,6 +110,11 @@ class Brief:
         if self.model is None:
             return {"hyperparameters": self.space.parameters}
         return {group: dict(getattr(self.model, group)) for group in GROUPS if getattr(self.model, group)}
+
+
+def _parameters(parameters: Mapping[str, Parameter]) -> dict[str, Any]:
+    # What was left unset stays so (a choice of None differs from no default); the type is always told.
+    return {n: {**p.model_dump(mode="json", exclude_unset=True), "type": p.type} for n, p in parameters.items()}
 
 
 def objective_of(request: Request, data: DataCard) -> Objective:

@@ -261,7 +261,7 @@ def test_one_thought_of_again_stands_in_the_queue_once(supply):
     book.record(TrialStarted("t1", proposed(PLAIN.default)))
     end(made, "t1")
     again = proposed({**PLAIN.default, "depth": 3}, 30, version=book.version)
-    assert made._admit(lane, book.history(), [again]) == 1
+    assert made._admit(lane, book.history(), [again], 1) == 1
     assert Counter(p.config["depth"] for p in book.queued()) == Counter([1, 2, 3])
     assert again in book.queued()
 
