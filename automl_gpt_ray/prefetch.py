@@ -19,10 +19,10 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken, untried
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import AdviceError
@@ -170,7 +170,7 @@ class Prefetcher:
         if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
             return chosen
         notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
-        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
+        return replace(chosen, notes=(*chosen.notes, *notes)) if notes else chosen
 
     def _emergency(self, history: History) -> Proposal | None:
         """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
@@ -179,14 +179,13 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), taken(self._space, history)
-        for _ in range(200):
-            config = self._space.sample(rng)
-            if self._space.key(config) not in known:
-                reason = "drawn at random: no other proposal was ready"
-                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
-        self.exhausted = True
-        return None
+        rng = generator(self._seed, history, salt=3)
+        config = untried(self._space, taken(history), lambda: self._space.sample(rng), rng, tries=200)
+        if config is None:
+            self.exhausted = True
+            return None
+        reason = "drawn at random: no other proposal was ready"
+        return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
 
     def _drop_outdated(self) -> None:
         for queued in self._book.queued():
@@ -257,20 +256,19 @@ class Prefetcher:
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made` in place of what is stale, and return how many that were."""
-        known = taken(self._space, self._book.history())
+        known = taken(self._book.history())
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
-        known -= {self._space.key(p.config) for p in stale}
+        known -= {p.key for p in stale}
         for p in made:
-            key = self._space.key(p.config)
-            if key in known:
+            if p.key in known:
                 problems.append(f"{p.id} was proposed by somebody else meanwhile")
             else:
-                known.add(key)
+                known.add(p.key)
                 new.append(p)
         # One that was thought of again goes first: it must not stand in the queue twice.
-        again = {self._space.key(p.config) for p in new}
-        stale.sort(key=lambda p: self._space.key(p.config) not in again)
+        again = {p.key for p in new}
+        stale.sort(key=lambda p: p.key not in again)
         for old in stale[: len(new)]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:

@@ -123,6 +123,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         max_steps=job.max_steps,
         step_key=STEP,
         sampler=job.classical,
+        max_prompt_tokens=job.llm.max_prompt_tokens if job.llm else None,
         journal=folder,
         seed=job.seed,
         about=about,

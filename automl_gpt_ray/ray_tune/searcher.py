@@ -66,6 +66,7 @@ class LLMSearch(Searcher):
         step_key: Result key that counts steps; by default the trainable's `step`, else
             `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
+        max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
@@ -85,6 +86,7 @@ class LLMSearch(Searcher):
         max_steps: int | None = None,
         step_key: str | None = None,
         sampler: SamplerName = "tpe",
+        max_prompt_tokens: int | None = None,
         mixture: Mixture | None = None,
         journal: str | Path | None = None,
         seed: int = 0,
@@ -94,6 +96,7 @@ class LLMSearch(Searcher):
         self._llm, self._sampler, self._seed = llm, sampler, seed
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
+        self._max_prompt_tokens = max_prompt_tokens
         self._mixture, self._about = mixture, dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
@@ -215,7 +218,9 @@ class LLMSearch(Searcher):
         return {**self.__dict__, "_book": None, "_supply": None}
 
     def _start(self) -> Prefetcher:
-        mixture = self._mixture or assemble(self.brief, self._llm, self._sampler, self._seed, self.book.record)
+        mixture = self._mixture or assemble(
+            self.brief, self._llm, self._sampler, self._seed, self.book.record, self._max_prompt_tokens
+        )
         self._supply = Prefetcher(self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed)
         self._supply.start()
         return self._supply
