@@ -11,10 +11,10 @@ import re
 
 from automl_gpt_ray.records import Prompt
 
-LETTERS_PER_TOKEN = 4
+LETTERS_PER_TOKEN, MARKS_PER_TOKEN = 4, 2
 PER_MESSAGE = 4
-# One digit, one mark, one run of blank is a token in some tokenizer; a single space belongs to the word after it.
-_PIECES = re.compile(r"[A-Za-z]+|[^\S ]|  +|[!-~]|[^\x00-\x7f]+")
+# A single space belongs to the word after it; some tokenizers take numbers digit by digit.
+_PIECES = re.compile(r"[A-Za-z]+|[0-9]|[!-/:-@\[-`{-~]+|[^\x00-\x7f]+|  +|[^\S ]")
 
 
 def estimated_tokens(prompt: Prompt) -> int:
@@ -25,8 +25,9 @@ def estimated_tokens(prompt: Prompt) -> int:
 def text_tokens(text: str) -> int:
     """Return about how many tokens `text` takes.
 
-    A word counts one for every four letters begun; digits, marks and line ends count one each; beyond
-    ASCII each byte of UTF-8 counts one, the most a tokenizer that falls back on bytes makes of it.
+    A word counts one for every four letters begun, a run of marks one for every two; digits and line ends
+    count one each; beyond ASCII each byte of UTF-8 counts one, the most a tokenizer that falls back on
+    bytes makes of it.
     """
     return sum(_tokens(piece) for piece in _PIECES.findall(text))
 
@@ -34,4 +35,6 @@ def text_tokens(text: str) -> int:
 def _tokens(piece: str) -> int:
     if piece[0] > "\x7f":
         return len(piece.encode("utf-8", "surrogatepass"))
-    return -(-len(piece) // LETTERS_PER_TOKEN) if piece[0].isalpha() else 1
+    if piece[0].isalpha():
+        return -(-len(piece) // LETTERS_PER_TOKEN)
+    return 1 if piece[0].isspace() else -(-len(piece) // MARKS_PER_TOKEN)

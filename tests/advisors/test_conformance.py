@@ -227,3 +227,16 @@ def test_local_moves_start_from_the_best():
 def test_local_moves_need_a_value():
     with pytest.raises(AdviceError, match="value"):
         LocalAdvisor(PLAIN).propose(History(MAXIMISE), 1)
+
+
+class Mute:
+    def propose(self, history, n):
+        raise AdviceError("nothing to say")
+
+
+def test_the_default_is_not_lost_with_a_silent_advisor():
+    advisor = DefaultFirst(Mute(), PLAIN)
+    empty = History(MAXIMISE)
+    assert [p.config for p in advisor.propose(empty, 3)] == [PLAIN.default]
+    with pytest.raises(AdviceError, match="nothing to say"):
+        advisor.propose(replace(empty, trials=(trial(1, PLAIN.default, [0.5]),)), 3)
