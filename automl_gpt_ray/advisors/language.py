@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError, LLMError
-from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
@@ -46,7 +47,7 @@ class LanguageAdvisor:
         completion = self._ask(call, "propose", prompt, history, wanted)
         result = self._read(completion, history)
         if isinstance(result, ReplyError):
-            call += "-repair"
+            call += REPAIR
             again = repair_prompt(prompt, completion.text, result.problems)
             completion = self._ask(call, "repair", again, history, wanted)
             result = self._read(completion, history)
@@ -68,6 +69,14 @@ class LanguageAdvisor:
             raise AdviceError(str(error), outage=True) from error
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
+
+
+def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
+    """Return the proposals of a reply that came in but was not read, because the driver was killed."""
+    result = read_reply(reply.text, reply.finish, brief, history)
+    if isinstance(result, ReplyError):
+        return result
+    return _proposals(result, prompt.call, replace(history, version=prompt.history_version))[: prompt.wanted]
 
 
 def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from automl_gpt_ray.events import TrialEnded
+from automl_gpt_ray.events import CheckpointSaved, TrialEnded
 from automl_gpt_ray.ray_tune.failure import failure_of
+from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialRecord, TrialState
 
@@ -60,6 +61,13 @@ class Progress(Callback):
         if self._searcher.book.trial(trial.trial_id) is not None:
             self._searcher.book.record(TrialEnded(trial.trial_id, TrialState.FAILED, kind, message))
         self._say(f"trial {self._numbers.get(trial.trial_id, 0)}/{self._total} failed ({kind}): {message}")
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **_: Any
+    ) -> None:
+        """Write down where the trial's checkpoint lies: Ray's own record of it may die with the driver."""
+        if self._searcher.book.trial(trial.trial_id) is not None:
+            self._searcher.book.record(CheckpointSaved(trial.trial_id, step_of(trial.last_result), checkpoint.path))
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles callbacks with the Tuner; whoever listens stays behind.
