@@ -132,9 +132,7 @@ def _alone(path: Path) -> int:
     except OSError as error:
         if error.errno in (errno.EACCES, errno.EAGAIN):
             os.close(guard)
-            raise JournalError(
-                f"another process is writing the journal `{path}`: is this run still going on?"
-            ) from None
+            raise JournalError(f"another process writes the journal `{path}`: is this run still going on?") from None
         # A file system without locks is no reason not to run.
     return guard
 
