@@ -257,11 +257,13 @@ class Book:
         kept = trial.observations
         while kept and kept[-1].step >= event.observation.step:
             kept = kept[:-1]
-        # Whatever reports is running: resumed after a pause, or asked for again after it had failed.
-        if trial.failure:
+        again = trial.state in (TrialState.PAUSED, TrialState.FAILED)  # resumed, or asked for once more
+        if trial.failure and again:
             self._failures[trial.failure] -= 1
         seen = (*kept, event.observation)
-        self._trials[event.trial] = replace(trial, observations=seen, state=TrialState.RUNNING, failure=None)
+        if again:
+            trial = replace(trial, state=TrialState.RUNNING, failure=None)
+        self._trials[event.trial] = replace(trial, observations=seen)
         value = event.observation.metrics.get(self.objective.metric)
         if self.objective.better(value, self._best):
             self._best = value
