@@ -25,8 +25,9 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken, untried
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.errors import AdviceError, JournalError
 from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.lanes import LOCAL_RULES, LaneRule
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
@@ -37,30 +38,6 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
-
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
 
 
 @dataclass
@@ -104,6 +81,7 @@ class Prefetcher:
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
+        self._broken: JournalError | None = None
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -122,6 +100,11 @@ class Prefetcher:
                 lane.threads.append(thread)
                 thread.start()
 
+    def readmit(self, source: str, version: int, made: Sequence[Proposal], wanted: int) -> None:
+        """Queue proposals of `source` that were thought of at `version`, before the driver was killed."""
+        with self._book.lock:
+            self._admit(self._lanes[source], replace(self._book.history(), version=version), made, wanted)
+
     def stop(self) -> None:
         """Let the lanes end; calls in flight are not waited for."""
         with self._wake:
@@ -137,8 +120,13 @@ class Prefetcher:
         """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
 
         Never waits. `exhausted` turns True when the space holds nothing untried.
+
+        Raises:
+            JournalError: What happened could not be written down, here or in a lane: the run must end.
         """
         with self._wake:
+            if self._broken:
+                raise self._broken
             self._drop_outdated()
             history = self._book.history()
             chosen = self._pick(history) or self._emergency(history)
@@ -236,6 +224,10 @@ class Prefetcher:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
             self._failed(lane, wanted, error)
+            return
+        except JournalError as error:
+            with self._wake:
+                self._broken = error
             return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError, LLMError
-from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
@@ -60,7 +61,7 @@ class LanguageAdvisor:
         completion = self._ask(call, "propose", prompt, history, wanted)
         result = self._read(completion, history, wanted)
         if isinstance(result, ReplyError):
-            call += "-repair"
+            call += REPAIR
             again = repair_prompt(prompt, completion.text, result.problems, self._limit)
             completion = self._ask(call, "repair", again, history, wanted)
             result = self._read(completion, history, wanted)
@@ -100,6 +101,14 @@ class LanguageAdvisor:
             self._record(CallFailed(call, "PromptTooLong", problem))
             raise AdviceError(problem, outage=True)
         return tokens
+
+
+def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
+    """Return the proposals of a reply that came in but was not read, because the driver was killed."""
+    result = read_reply(reply.text, reply.finish, brief, history)
+    if isinstance(result, ReplyError):
+        return result
+    return _proposals(result, prompt.call, replace(history, version=prompt.history_version))[: prompt.wanted]
 
 
 def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:
