@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
-from automl_gpt_ray.advisors.default_first import DefaultFirst
+from automl_gpt_ray.advisors.default_first import the_default
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import LoadedJob
@@ -56,15 +56,16 @@ def make_plan(loaded: LoadedJob, llm: LLMClient | None, wanted: int = 3) -> Plan
     limit = job.llm.max_prompt_tokens if job.llm else None
     advisor: Advisor = LanguageAdvisor(llm, brief, book.record, max_prompt_tokens=limit) if llm else classical
     problem = ""
+    first = the_default(brief.space, book.history())
     try:
-        proposals = DefaultFirst(advisor, brief.space).propose(book.history(), wanted + 1)
+        others = advisor.propose(book.history(), wanted)
     except AdviceError as error:
         problem = str(error)
-        proposals = DefaultFirst(classical, brief.space).propose(book.history(), wanted + 1)
+        others = classical.propose(book.history(), wanted)
     prompt = proposal_prompt(brief, book.history(), wanted, max_tokens=limit)
     return Plan(
         prompt=prompt,
-        proposals=tuple(proposals),
+        proposals=(first, *(p for p in others if p.key != first.key)),
         problem=problem,
         usage=book.spending.usage if book.spending.calls else Usage(estimated_tokens(prompt)),
         trials=job.trials,

@@ -46,7 +46,11 @@ class DefaultFirst:
 
 def default_proposal(space: SearchSpace, history: History) -> Proposal | None:
     """Return the default configuration as a proposal; None once it ran or waits."""
-    if space.key(space.default) in taken(history):
-        return None
+    first = the_default(space, history)
+    return None if first.key in taken(history) else first
+
+
+def the_default(space: SearchSpace, history: History) -> Proposal:
+    """Return the default configuration as a proposal, whether it was tried or not."""
     reason = "the default configuration: what everything else must beat"
     return proposal(SOURCE, history, 0, space.default, reason, peer_forecast(history))
