@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self, final
+from typing import final
 
 import numpy as np
 
@@ -22,29 +22,35 @@ from automl_gpt_ray.curves.scale import FLOOR, Scale
 from automl_gpt_ray.curves.shapes import Models, Shapes, log_time, models, shapes
 from automl_gpt_ray.curves.thinning import MAX_POINTS, thinned
 
-# What is believed before any curve is seen: mean and variance of where curves begin and end, in z, and the
-# number of curves this is worth.
-BEGIN, END = (0.2, 0.3), (0.6, 0.2)
+# What is believed before any curve is seen of where curves begin and end, in z, and how many curves this is
+# worth; a curve that begins high tends to end high.
+CENTRE = np.array([0.2, 0.6])
+SPREAD = np.array([[0.25, 0.15], [0.15, 0.25]])
 PSEUDO = 2.0
 MODEL_PSEUDO = 4.0
-ROUNDS = 3
+ROUNDS = 2
+TAUGHT = 40
+# Neighbouring points err together, so that all points of a curve choose among models as this many would.
+WORTH = 3.0
 UNKNOWN = 1e6
 LEAST_SD = 0.003
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Population:
-    """What the curves of a context share: normal beliefs over beginning and end, and the models' shares."""
+    """What the curves of a context share.
 
-    begin: tuple[float, float]
-    end: tuple[float, float]
+    Attributes:
+        centre: Mean of beginning and end, shape (2,).
+        spread: Their covariance, shape (2, 2).
+        weights: Share of each model, shape (models,).
+        shapes: The shapes of this context.
+    """
+
+    centre: Array
+    spread: Array
     weights: Array
-
-    @classmethod
-    def prior(cls) -> Self:
-        """Before any curve."""
-        size = len(models())
-        return cls(BEGIN, END, np.full(size, 1.0 / size))
+    shapes: Shapes
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,32 +76,44 @@ class ParametricFit:
         population = learn(context, scale)
         curves = [query.curve for query in queries]
         steps = np.array([query.step for query in queries], dtype=float)
-        belief = believe(population, scale, curves, steps, context.max_step)
+        belief = believe(population, scale, curves, steps)
         return scale.normal(belief.mean, np.sqrt(belief.var))
 
 
 def learn(context: Context, scale: Scale) -> Population:
-    """Return what the curves of `context` share; diverged ones tell nothing about the shape of the others."""
+    """Return what the curves of `context` share; diverged ones tell nothing about the shape of the others.
+
+    At most TAUGHT curves teach it, those with the most points: more would say the same.
+    """
     curves = [c for c in context.curves if len(c.steps) and not c.diverged]
-    population = Population.prior()
+    told = shapes([(c.steps, scale.apply(c.values)) for c in curves], context.max_step)
+    size = len(models())
+    population = Population(CENTRE, SPREAD, np.full(size, 1.0 / size), told)
+    curves = _teachers(curves)
     if not curves:
         return population
-    steps, values, noise = _points(curves, scale)
+    points = _points(curves, scale)
     for _ in range(ROUNDS):
-        fit = _fit(population, models(), steps, values, noise, context.max_step)
+        fit = _fit(population, points)
         weights = _shares(fit.evidence)
-        share = _posterior(fit.evidence, weights)
-        population = Population(
-            _normal(fit.begin, fit.begin_var, share, BEGIN), _normal(fit.end, fit.end_var, share, END), weights
-        )
+        centre, spread = _normal(fit, _posterior(fit.evidence, weights))
+        population = Population(centre, spread, weights, told)
     return population
 
 
-def believe(population: Population, scale: Scale, curves: Sequence[Curve], steps: Array, max_step: int) -> Belief:
+def _teachers(curves: list[Curve]) -> list[Curve]:
+    if len(curves) <= TAUGHT:
+        return curves
+    longest = sorted(curves, key=lambda c: -c.last_step)
+    # Half of them the longest, which tell the shape; half of them any, which tell where curves begin and end.
+    others = longest[TAUGHT // 2 :]
+    return longest[: TAUGHT // 2] + others[:: -(-len(others) // (TAUGHT // 2))]
+
+
+def believe(population: Population, scale: Scale, curves: Sequence[Curve], steps: Array) -> Belief:
     """Return what is believed of each curve at its step of `steps`, shape (curves,), and at the last step."""
-    at, values, noise = _points(curves, scale)
-    ends = np.full(len(curves), float(max_step))
-    fit = _fit(population, models(), at, values, noise, max_step, np.stack([steps, ends], axis=1))
+    ends = np.full(len(curves), float(population.shapes.max_step))
+    fit = _fit(population, _points(curves, scale), np.stack([steps, ends], axis=1))
     share = _posterior(fit.evidence, population.weights)
     mean = np.einsum("ij,ijq->iq", share, fit.mean)
     centred = fit.mean - mean[:, None, :]
@@ -112,18 +130,15 @@ def _known(curves: Sequence[Curve], mean: Array, cov: Array) -> tuple[Array, Arr
 
 
 @dataclass(frozen=True, eq=False)
-class _Fit:
-    evidence: Array  # log marginal likelihood (i, j)
-    begin: Array  # (i, j), with its variance, and the same of the end
-    begin_var: Array
-    end: Array
-    end_var: Array
-    mean: Array  # (i, j, q)
-    cov: Array  # (i, j, q, q)
+class _Points:
+    """Steps, z and extra noise, each (curves, points); points that are missing have noise UNKNOWN."""
+
+    steps: Array
+    values: Array
+    noise: Array
 
 
-def _points(curves: Sequence[Curve], scale: Scale) -> tuple[Array, Array, Array]:
-    """Return steps, z and extra noise, each (curves, points); points that are missing have noise UNKNOWN."""
+def _points(curves: Sequence[Curve], scale: Scale) -> _Points:
     width = max([1, *(min(len(c.steps), MAX_POINTS) for c in curves)])
     steps, values = np.ones((len(curves), width)), np.full((len(curves), width), 0.5)
     noise = np.full((len(curves), width), UNKNOWN)
@@ -131,51 +146,55 @@ def _points(curves: Sequence[Curve], scale: Scale) -> tuple[Array, Array, Array]
         thin = thinned(curve)
         n = len(thin.steps)
         steps[i, :n], values[i, :n], noise[i, :n] = thin.steps, scale.apply(thin.values), 0.0
-    return steps, values, noise
+    return _Points(steps, values, noise)
 
 
-def _fit(
-    population: Population,
-    kinds: Models,
-    steps: Array,
-    values: Array,
-    noise: Array,
-    max_step: int,
-    asked: Array | None = None,
-) -> _Fit:
-    """Condition every model on every curve."""
-    (m0, v0), (m1, v1) = population.begin, population.end
-    count, n = steps.shape
-    asked = np.empty((count, 0)) if asked is None else asked
-    every = np.concatenate([steps, asked], axis=1)
-    g = falls(every, max_step).transpose(1, 0, 2)[:, kinds.shape]  # (i, j, n + q)
-    u = log_time(every, max_step)
+@dataclass(frozen=True, eq=False)
+class _Fit:
+    """Every model conditioned on every curve.
+
+    Attributes:
+        evidence: Log marginal likelihood, tempered to that of WORTH points, shape (i, j).
+        ends: Expected beginning and end, shape (i, j, 2).
+        ends_cov: Their covariance, shape (i, j, 2, 2).
+        mean: At the steps asked for, shape (i, j, q).
+        cov: Their covariance, shape (i, j, q, q).
+    """
+
+    evidence: Array
+    ends: Array
+    ends_cov: Array
+    mean: Array
+    cov: Array
+
+
+def _fit(population: Population, points: _Points, asked: Array | None = None) -> _Fit:
+    kinds = models()
+    n = points.steps.shape[1]
+    every = points.steps if asked is None else np.concatenate([points.steps, asked], axis=1)
+    g = population.shapes.falls(every).transpose(1, 0, 2)[:, kinds.shape]  # (i, j, n + q)
+    parts = np.stack([g, 1.0 - g], axis=-1)
+    loads = parts @ population.spread  # (i, j, n + q, 2)
+    u = log_time(every, population.shapes.max_step)
     apart = np.minimum(u[:, :, None], u[:, None, :])[:, None]
-    prior = m0 * g + m1 * (1 - g)
-    cov = v0 * g[..., :, None] * g[..., None, :] + v1 * (1 - g)[..., :, None] * (1 - g)[..., None, :]
-    cov = cov + (kinds.stray**2)[:, None, None] * apart
-    seen = cov[..., :n, :n] + np.einsum("nm,jinm->ijnm", np.eye(n), _diagonal(kinds, noise))
-    inverse = np.linalg.inv(seen)
-    rest = values[:, None, :] - prior[..., :n]
-    alpha = np.einsum("ijnm,ijm->ijn", inverse, rest)
-    evidence = -0.5 * (np.einsum("ijn,ijn->ij", rest, alpha) + np.linalg.slogdet(seen)[1])
-    gb, ge = g[..., :n], 1 - g[..., :n]
-    cross = cov[..., n:, :n]
-    through = np.einsum("ijqn,ijnm->ijqm", cross, inverse)
+    cov = loads @ parts.swapaxes(-1, -2) + (kinds.stray**2)[:, None, None] * apart
+    prior = parts @ population.centre
+    inverse = np.linalg.inv(cov[..., :n, :n] + np.eye(n) * _diagonal(kinds, points.noise)[..., None])
+    rest = points.values[:, None, :] - prior[..., :n]
+    alpha = (inverse @ rest[..., None])[..., 0]
+    seen, cross = loads[..., :n, :], cov[..., n:, :n]
+    worth = np.minimum(1.0, WORTH / np.maximum((points.noise == 0.0).sum(axis=1), 1))
     return _Fit(
-        evidence=evidence,
-        begin=m0 + v0 * np.einsum("ijn,ijn->ij", gb, alpha),
-        begin_var=v0 - v0**2 * np.einsum("ijn,ijnm,ijm->ij", gb, inverse, gb),
-        end=m1 + v1 * np.einsum("ijn,ijn->ij", ge, alpha),
-        end_var=v1 - v1**2 * np.einsum("ijn,ijnm,ijm->ij", ge, inverse, ge),
-        mean=prior[..., n:] + np.einsum("ijqn,ijn->ijq", cross, alpha),
-        cov=cov[..., n:, n:] - np.einsum("ijqn,ijrn->ijqr", through, cross),
+        evidence=0.5 * worth[:, None] * (np.linalg.slogdet(inverse)[1] - np.einsum("ijn,ijn->ij", rest, alpha)),
+        ends=population.centre + np.einsum("ijnd,ijn->ijd", seen, alpha),
+        ends_cov=population.spread - seen.swapaxes(-1, -2) @ inverse @ seen,
+        mean=prior[..., n:] + (cross @ alpha[..., None])[..., 0],
+        cov=cov[..., n:, n:] - cross @ inverse @ cross.swapaxes(-1, -2),
     )
 
 
 def _diagonal(kinds: Models, noise: Array) -> Array:
-    both = (kinds.noise**2)[:, None, None] + noise[None]
-    return np.broadcast_to(both[..., None], (*both.shape, noise.shape[1]))
+    return (kinds.noise**2)[:, None] + noise[:, None, :]
 
 
 def _shares(evidence: Array) -> Array:
@@ -194,13 +213,13 @@ def _posterior(evidence: Array, weights: Array) -> Array:
     return share / share.sum(axis=1, keepdims=True)
 
 
-def _normal(mean: Array, var: Array, share: Array, prior: tuple[float, float]) -> tuple[float, float]:
-    """Return mean and variance over curves of what each believes, with `prior` worth PSEUDO curves."""
-    centre = np.einsum("ij,ij->i", share, mean)
-    spread = np.einsum("ij,ij->i", share, var + (mean - centre[:, None]) ** 2)
-    weight = 1.0 / (spread + 0.05)
-    weight = weight / weight.max()
-    total = weight.sum() + PSEUDO
-    m = (PSEUDO * prior[0] + float(weight @ centre)) / total
-    v = (PSEUDO * (prior[1] + (prior[0] - m) ** 2) + float(weight @ ((centre - m) ** 2 + spread))) / total
-    return m, max(v, 1e-4)
+def _normal(fit: _Fit, share: Array) -> tuple[Array, Array]:
+    """Return mean and covariance, over curves, of what each believes of its ends; the prior is worth PSEUDO curves."""
+    each = np.einsum("ij,ijd->id", share, fit.ends)
+    off = fit.ends - each[:, None, :]
+    within = np.einsum("ij,ijde->ide", share, fit.ends_cov + off[..., :, None] * off[..., None, :])
+    total = len(each) + PSEUDO
+    centre = (PSEUDO * CENTRE + each.sum(axis=0)) / total
+    apart, prior = each - centre, CENTRE - centre
+    spread = PSEUDO * (SPREAD + np.outer(prior, prior)) + within.sum(axis=0) + apart.T @ apart
+    return centre, spread / total

@@ -12,7 +12,7 @@ import numpy as np
 
 from automl_gpt_ray.curves.predictor import Array, Context, Curve
 
-MAX_POINTS = 12
+MAX_POINTS = 10
 MAX_CURVES = 96
 
 
