@@ -10,7 +10,7 @@ scheduler makes both in its factory.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,8 +23,9 @@ from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from benchmarks.language import Metered
 from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
-from benchmarks.problems import Problem
+from benchmarks.problems import Problem, Table
 from benchmarks.searchers import AdvisorSearch, RandomSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
@@ -35,13 +36,23 @@ GRACE, ETA = 2, 3
 
 @dataclass(frozen=True)
 class Setting:
-    """What a method is made for: the problem, the seed, workers, the budget in epochs, and a model if any."""
+    """What a method is made for.
+
+    Attributes:
+        problem: What is tuned.
+        seed: Of the run.
+        workers: Trials at once.
+        epochs: Budget, in steps over all trials.
+        llm: The language model, if any.
+        others: Tables of the same suite: experience that some may draw on, this one's never.
+    """
 
     problem: Problem
     seed: int = 0
     workers: int = 4
     epochs: int = 1040
     llm: LLMClient | None = None
+    others: Sequence[Table] = ()
 
 
 @dataclass(frozen=True)
@@ -94,12 +105,19 @@ def _gp(setting: Setting) -> Searcher:
 
 
 def _classical(setting: Setting) -> Searcher:
-    return AdvisorSearch(setting.problem, ClassicalAdvisor(setting.problem.brief.space, setting.seed), setting.seed)
+    brief = setting.problem.brief
+    return AdvisorSearch(brief, ClassicalAdvisor(brief.space, setting.seed), setting.seed)
 
 
 def _mixture(setting: Setting) -> Searcher:
     brief = setting.problem.brief
-    return AdvisorSearch(setting.problem, assemble(brief, None, "tpe", setting.seed), setting.seed)
+    return AdvisorSearch(brief, assemble(brief, None, "tpe", setting.seed), setting.seed)
+
+
+def _with_model(setting: Setting) -> Searcher:
+    brief, client = setting.problem.brief, setting.llm
+    latency = client.latency if isinstance(client, Metered) else lambda: 0.0
+    return AdvisorSearch(brief, assemble(brief, client, "tpe", setting.seed), setting.seed, latency)
 
 
 def _llm_search(setting: Setting) -> Pair:
@@ -146,6 +164,12 @@ METHODS: dict[str, Method] = {
         Method("tpe+hyperband-pruner", f"Optuna alone: TPE ({_TPE}), HyperbandPruner(1, eta {ETA})", _hyperband_pruner),
         *_both("ours-classical", f"our classical advisor, TPE: {_OWN}", _classical),
         *_both("ours-mixture", f"our mixture: the classical advisor ({_OWN}) and local moves", _mixture),
+        *_both(
+            "ours-llm",
+            f"our mixture with the language model, the classical advisor ({_OWN}), local moves",
+            _with_model,
+            True,
+        ),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),
     )
 }

@@ -102,6 +102,7 @@ class Table:
         lengths: Shape (rows,): steps that were reported.
         failed: Shape (rows,): whether the training failed after them.
         more: Further metrics by name, each like `values`.
+        numbers: Of the data set: examples, columns, classes; empty where not known.
     """
 
     name: str
@@ -114,6 +115,7 @@ class Table:
     lengths: npt.NDArray[np.int64]
     failed: npt.NDArray[np.bool_]
     more: Mapping[str, Floats] = field(default_factory=dict)
+    numbers: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         points = np.array([embed(self.brief.space, config) for config in self.configs])
@@ -124,9 +126,14 @@ class Table:
         finals = np.where(self.failed, -math.inf, finals)
         object.__setattr__(self, "best", float(sign * signed.max()))
         object.__setattr__(self, "median", float(sign * np.median(finals[np.isfinite(finals)])))
+        tests = sign * self.tests[np.isfinite(self.tests)]
+        object.__setattr__(self, "test_best", float(sign * tests.max()) if len(tests) else math.nan)
+        object.__setattr__(self, "test_median", float(sign * np.median(tests)) if len(tests) else math.nan)
 
     best: float = field(init=False)
     median: float = field(init=False)
+    test_best: float = field(init=False)
+    test_median: float = field(init=False)
     _points: Floats = field(init=False)
 
     def open(self, config: Mapping[str, Any]) -> int:

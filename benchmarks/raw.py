@@ -43,6 +43,8 @@ class About:
         mode: `max` or `min`.
         best: The table's best value at any step.
         median: The table's median final value.
+        test_best: The table's best held-out value.
+        test_median: The median one; NaN, like the best, where there is none.
         workers: Trials at once.
         epochs: Budget.
         ended: Why it ended.
@@ -57,6 +59,8 @@ class About:
     mode: str
     best: float
     median: float
+    test_best: float
+    test_median: float
     workers: int
     epochs: int
     ended: str

@@ -14,10 +14,10 @@ from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.asktell import AskTell
+from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.ray_tune.results import observation
 from automl_gpt_ray.space import SearchSpace
-from benchmarks.problems import Problem
 
 
 @final
@@ -51,19 +51,17 @@ class AdvisorSearch(Searcher):
     """One of our advisors, the default first, asked when Ray asks.
 
     Args:
-        problem: What is tuned.
+        brief: What is tuned.
         advisor: Who proposes.
         seed: Of the run.
         latency: Virtual seconds that the last proposal took; by default none.
     """
 
-    def __init__(
-        self, problem: Problem, advisor: Advisor, seed: int, latency: Callable[[], float] = lambda: 0.0
-    ) -> None:
-        objective = problem.brief.objective
+    def __init__(self, brief: Brief, advisor: Advisor, seed: int, latency: Callable[[], float] = lambda: 0.0) -> None:
+        objective = brief.objective
         super().__init__(metric=objective.metric, mode=objective.mode)
-        self.loop = AskTell(problem.brief, advisor, seed=seed)
-        self._max_steps, self._latency = problem.brief.max_steps, latency
+        self.loop = AskTell(brief, advisor, seed=seed)
+        self._max_steps, self._latency = brief.max_steps, latency
         self._ids: dict[str, str] = {}
         self._reached: dict[str, int] = {}
         self.latency_s = 0.0

@@ -63,6 +63,17 @@ _RL_DEFAULTS: dict[str, float] = {
     "initial_epsilon": 0.999,
     "target_epsilon": 0.05,
 }
+# Examples, columns and classes of LCBench's data sets, as OpenML states them.
+_LCBENCH_NUMBERS: dict[str, tuple[float, ...]] = {
+    "car": (1728, 6, 4),
+    "fabert": (8237, 800, 7),
+    "jannis": (83733, 54, 4),
+    "kr-vs-kp": (3196, 36, 2),
+    "mfeat-factors": (2000, 216, 10),
+    "segment": (2310, 19, 7),
+    "sylvine": (5124, 20, 2),
+    "vehicle": (846, 18, 4),
+}
 _RL_LOG = ("learning_rate", "buffer_epsilon", "reward_scale")
 _RL_EVALUATION_S = 60.0
 _TASKSET_EVALUATION_S = 10.0
@@ -115,7 +126,16 @@ def _recorded(name: str, brief: Brief, rows: pd.DataFrame) -> Table:
         lengths=lengths,
         failed=(rows["status"] != "completed").to_numpy(),
         more=metrics,
+        numbers=_numbers(brief),
     )
+
+
+def _numbers(brief: Brief) -> tuple[float, ...]:
+    data = brief.data
+    if data is None or not data.size.get("train"):
+        return ()
+    pixels = math.prod(data.image_shape) if data.image_shape else 0
+    return (data.size["train"], len(data.columns) or pixels or 1, len(data.label_space.classes) or 1)
 
 
 def _lcbench(name: str, rows: pd.DataFrame) -> Table:
@@ -132,6 +152,7 @@ def _lcbench(name: str, rows: pd.DataFrame) -> Table:
         tests=rows["test_balanced_accuracy"].to_numpy(float),
         lengths=np.full(len(rows), values.shape[1]),
         failed=np.zeros(len(rows), bool),
+        numbers=_LCBENCH_NUMBERS.get(name, ()),
     )
 
 
