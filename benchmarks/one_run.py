@@ -15,7 +15,7 @@ from benchmarks.controls import ALL
 from benchmarks.language import Metered
 from benchmarks.methods import Setting
 from benchmarks.problems import Table
-from benchmarks.replay import Limits
+from benchmarks.replay import Costs, Limits
 from benchmarks.simulator import Simulator
 
 
@@ -26,6 +26,7 @@ def simulate(
     trainings: int,
     workers: int,
     out: Path,
+    switch_s: float = 0.0,
     llm_url: str | None = None,
     llm_model: str = "default",
 ) -> None:
@@ -38,6 +39,7 @@ def simulate(
         trainings: Budget in full trainings.
         workers: Trials at once.
         out: Folder of raw results.
+        switch_s: Virtual seconds to pause a trial, and again to resume it.
         llm_url: Server of the language model; the methods that need none do not call it.
         llm_model: The model's name there.
     """
@@ -49,10 +51,9 @@ def simulate(
     random.seed(key.seed)
     began = time.perf_counter()
     pair = method.make(Setting(problem, key.seed, workers, epochs, client, others))
-    simulator = Simulator(
-        problem, pair.searcher, pair.scheduler, workers=workers, limits=Limits(epochs=epochs), **pair.options
-    )
-    replay = simulator.run()
+    options = {"as_ray": True, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
+    limits = Limits(epochs=epochs)
+    replay = Simulator(problem, pair.searcher, pair.scheduler, workers=workers, limits=limits, **options).run()
     close = getattr(pair.searcher, "close", None)
     if close is not None:
         close()

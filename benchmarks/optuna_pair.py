@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Mapping
+from functools import partial
 from typing import Any, final
 
 import optuna
@@ -44,12 +45,8 @@ def ray_optuna(problem: Problem, sampler: BaseSampler) -> Searcher:
     As it stands in Ray it tells a stopped trial as complete, at the value it had.
     """
     space, objective = problem.brief.space, problem.brief.objective
-
-    def define(trial: Any) -> None:
-        draw(trial, space)
-
     return OptunaSearch(
-        space=define,
+        space=partial(draw, space=space),
         metric=objective.metric,
         mode=objective.mode,
         points_to_evaluate=[dict(space.default)],

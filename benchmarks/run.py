@@ -62,6 +62,7 @@ class Order:
     workers: int
     curves: str | None
     out: str
+    switch_s: float
     llm_url: str | None
     llm_model: str
 
@@ -88,7 +89,8 @@ def main() -> None:
 def _same_setting(options: argparse.Namespace) -> None:
     """Write down what the runs of a folder share, and stop where this call would mix another into it."""
     trainings = options.trainings or SUITES[options.suite].trainings
-    setting = {"trainings": trainings, "workers": options.workers, "llm_model": options.llm_model}
+    setting = {"trainings": trainings, "workers": options.workers, "switch_s": options.switch_s}
+    setting |= {"llm_model": options.llm_model} if options.llm_url else {}
     file = options.out / "setting.json"
     if file.exists() and json.loads(file.read_text("utf-8")) != setting:
         sys.exit(f"`{file}` says otherwise than {setting}: give another --out")
@@ -116,9 +118,9 @@ def carry_out(order: Order) -> str:
 
     known = problems(order.key.suite, order.curves)
     problem = next(t for t in known if t.name == order.key.task)
-    model = (order.llm_url, order.llm_model)
+    rest = (order.switch_s, order.llm_url, order.llm_model)
     try:
-        simulate(order.key, problem, known, order.trainings, order.workers, Path(order.out), *model)
+        simulate(order.key, problem, known, order.trainings, order.workers, Path(order.out), *rest)
     except Exception as error:  # noqa: BLE001 - one broken run must not end a suite of hours; it is told at the end
         return f"{order.key}: {type(error).__name__}: {error}"
     return ""
@@ -147,9 +149,8 @@ def _orders(options: argparse.Namespace) -> Iterator[Order]:
                 for method in wanted:
                     key = RunKey(name, table.name, method, seed)
                     trainings = options.trainings or suite.trainings
-                    yield Order(
-                        key, trainings, options.workers, curves, str(options.out), options.llm_url, options.llm_model
-                    )
+                    model = (options.llm_url, options.llm_model)
+                    yield Order(key, trainings, options.workers, curves, str(options.out), options.switch_s, *model)
 
 
 def _options() -> argparse.Namespace:
@@ -162,6 +163,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument("--trainings", type=int, help="budget, in full trainings")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")
+    parser.add_argument("--switch-s", type=float, default=0.0, help="virtual seconds to pause, and to resume")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="folder of the raw results")
     parser.add_argument("--llm-url", help="server that speaks OpenAI's protocol: adds the rows with a model")

@@ -60,11 +60,18 @@ class AdvisorSearch(Searcher):
     def __init__(self, brief: Brief, advisor: Advisor, seed: int, latency: Callable[[], float] = lambda: 0.0) -> None:
         objective = brief.objective
         super().__init__(metric=objective.metric, mode=objective.mode)
-        self.loop = AskTell(brief, advisor, seed=seed)
-        self._max_steps, self._latency = brief.max_steps, latency
+        self._brief, self._advisor, self._seed, self._latency = brief, advisor, seed, latency
+        self._loop: AskTell | None = None
         self._ids: dict[str, str] = {}
         self._reached: dict[str, int] = {}
         self.latency_s = 0.0
+
+    @property
+    def loop(self) -> AskTell:
+        """Ask and tell, opened on first use: Ray pickles a searcher before it asks it."""
+        if self._loop is None:
+            self._loop = AskTell(self._brief, self._advisor, seed=self._seed)
+        return self._loop
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """Return the advisor's next configuration; FINISHED when it has none."""
@@ -86,5 +93,5 @@ class AdvisorSearch(Searcher):
         """Tell how it ended; the result at which a scheduler stopped it is new, as in `LLMSearch`."""
         if result and self._reached.get(trial_id, 0) < observation(result).step:
             self.on_trial_result(trial_id, result)
-        full = self._reached.get(trial_id, 0) >= self._max_steps
+        full = self._reached.get(trial_id, 0) >= self._brief.max_steps
         self.loop.end(self._ids[trial_id], stopped=not full, failure="nan" if error else None)

@@ -7,38 +7,28 @@ It follows `ray/tune/execution/tune_controller.py` of Ray 2.60 in what a searche
 notice: a suggestion is drawn ahead of a free worker; a result goes to the scheduler first and reaches the
 searcher only when the trial is not stopped by it; `last_result` is the one before during
 `on_trial_result`; a trial whose function returned is completed with its last result once more; a PAUSED
-trial keeps its step. It differs where said: a free worker
-is offered to the scheduler one trial at a time, and by default a scheduler that chooses None holds even
-PENDING trials back (`starts_pending=True` is Ray's way: it starts those by itself).
+trial keeps its step. By default the scheduler is asked only when a worker is free, and what it chooses
+starts at once; None leaves the worker idle, PENDING trials or not. With `as_ray=True` it is as in Ray:
+the scheduler is asked all the time, its choice is staged (PENDING, for the next free worker), and PENDING
+trials are staged by themselves whatever it says.
 """
 
 from __future__ import annotations
 
-import heapq
-import itertools
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import SimpleNamespace
 from typing import Any, final
 
 from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
+from benchmarks.agenda import Agenda
 from benchmarks.problems import Problem
 from benchmarks.replay import FREE, UNLIMITED, Costs, Evaluation, Limits, Replay
 from benchmarks.stand_in import ERROR, PAUSED, PENDING, RUNNING, TERMINATED, SimSearch, SimTrial
 
 POLL_S = 0.002
-
-
-@dataclass(order=True)
-class _Event:
-    at: float
-    order: int
-    kind: str = field(compare=False)
-    trial: SimTrial = field(compare=False)
-    token: int = field(compare=False)
 
 
 @final
@@ -57,7 +47,7 @@ class Simulator:
             `max_concurrent_trials`.
         patience_s: Real seconds to wait for a searcher that answers None while a worker is free, as one
             with threads of its own does.
-        starts_pending: Whether PENDING trials start without the scheduler's choice, as in Ray.
+        as_ray: Whether choices are staged ahead of a free worker, and PENDING trials with them, as in Ray.
     """
 
     def __init__(
@@ -70,7 +60,7 @@ class Simulator:
         costs: Costs = FREE,
         ahead: int = 1,
         patience_s: float = 0.0,
-        starts_pending: bool = False,
+        as_ray: bool = False,
     ) -> None:
         self.problem = problem
         self.scheduler_alg: Any = scheduler  # its methods are typed for Ray's own controller and trials
@@ -78,13 +68,13 @@ class Simulator:
         self.now, self.epochs = 0.0, 0
         self.trial_executor = SimpleNamespace(has_resources_for_trial=lambda trial: True)
         self._workers, self._limits, self._costs = workers, limits, costs
-        self._ahead, self._patience_s, self._starts_pending = ahead, patience_s, starts_pending
+        self._ahead, self._patience_s, self._as_ray = ahead, patience_s, as_ray
         self._busy = 0
         self._arriving = 0
         self._trials: list[SimTrial] = []
         self._live: set[SimTrial] = set()
-        self._events: list[_Event] = []
-        self._order = itertools.count()
+        self._agenda = Agenda()
+        self._staged: list[SimTrial] = []
         self._evaluations: list[Evaluation] = []
         self._decisions: list[tuple[int, int, str]] = []
         objective = problem.brief.objective
@@ -140,21 +130,34 @@ class Simulator:
         trial.token += 1
         trial.is_saving = True
         if should_checkpoint and self._costs.pause_s > 0:
-            self._at(self.now + self._costs.pause_s, "saved", trial)
+            self._agenda.enter(self.now + self._costs.pause_s, "saved", trial)
         else:
             self._on_saved(trial)
 
     def _dispatch(self) -> None:
-        while True:
-            self._fill_queue()
-            if self._busy >= self._workers:
-                return
-            trial = self.scheduler_alg.choose_trial_to_run(self)
-            if trial is None and self._starts_pending:
-                trial = next((t for t in self._trials if t.status == PENDING), None)
-            if trial is None:
-                return
+        self._fill_queue()
+        while trial := self._stage() if self._as_ray else self._choose():
             self._start(trial)
+            self._fill_queue()
+
+    def _choose(self) -> SimTrial | None:
+        """Return what the scheduler wants on a free worker."""
+        if self._busy >= self._workers:
+            return None
+        trial: SimTrial | None = self.scheduler_alg.choose_trial_to_run(self)
+        return trial
+
+    def _stage(self) -> SimTrial | None:
+        """Stage trials as `TuneController._maybe_add_actors` does; return one for a free worker."""
+        while chosen := self.scheduler_alg.choose_trial_to_run(self):
+            if chosen in self._staged or chosen.status not in (PENDING, PAUSED):
+                break
+            chosen.status = PENDING
+            self._staged.append(chosen)
+        self._staged = [t for t in self._staged if t.status == PENDING]
+        waiting = [t for t in self._trials if t.status == PENDING and t not in self._staged]
+        self._staged += waiting[: max(0, (self._ahead or 1) - len(self._staged))]
+        return self._staged.pop(0) if self._staged and self._busy < self._workers else None
 
     def _fill_queue(self) -> None:
         while not self.search_alg.is_finished() and self._queued() < (self._ahead or self._workers - self._busy):
@@ -166,7 +169,7 @@ class Simulator:
             trial.curve = self.problem.open(config)
             if self.search_alg.latency_s > 0:
                 self._arriving += 1
-                self._at(self.now + self.search_alg.latency_s, "arrive", trial)
+                self._agenda.enter(self.now + self.search_alg.latency_s, "arrive", trial)
             else:
                 self._add(trial)
 
@@ -189,7 +192,7 @@ class Simulator:
     def _start(self, trial: SimTrial) -> None:
         if trial.status not in (PENDING, PAUSED):
             raise ValueError(f"the scheduler chose {trial}, which is neither PENDING nor PAUSED")
-        resumes = trial.status == PAUSED
+        resumes = trial.step > 0
         self._decisions.append((trial.number, trial.step, "RESUME" if resumes else "START"))
         trial.status = RUNNING
         trial.holds_worker = True
@@ -203,10 +206,10 @@ class Simulator:
             trial.curve = self.problem.revise(trial.curve, trial.step, trial.config)
         if trial.step >= self.problem.length(trial.curve):
             kind = "fail" if self.problem.fails(trial.curve) else "return"
-            self._at(self.now + delay_s, kind, trial)
+            self._agenda.enter(self.now + delay_s, kind, trial)
             return
         seconds = self.problem.seconds(trial.curve, trial.step + 1)
-        self._at(self.now + delay_s + seconds, "report", trial)
+        self._agenda.enter(self.now + delay_s + seconds, "report", trial)
 
     def _end(self, trial: SimTrial, status: str) -> None:
         trial.token += 1
@@ -220,22 +223,19 @@ class Simulator:
             trial.holds_worker = False
             self._busy -= 1
 
-    def _at(self, at: float, kind: str, trial: SimTrial) -> None:
-        heapq.heappush(self._events, _Event(at, next(self._order), kind, trial, trial.token))
-
     def _over(self) -> str:
         return "epochs" if self.epochs >= self._limits.epochs else ""
 
     def _next_event(self) -> str:
         """Handle one event; return why the run is over where none is left in time."""
-        if not self._events:
+        if not self._agenda:
             return "stalled" if self._live or not self.search_alg.is_finished() else "finished"
-        event = heapq.heappop(self._events)
+        event = self._agenda.next()
         if event.at > self._limits.seconds:
             self.now = self._limits.seconds
             return "seconds"
         self.now = event.at
-        if event.token == event.trial.token:
+        if not event.void:
             getattr(self, f"_on_{event.kind}")(event.trial)
         return ""
 
