@@ -36,6 +36,7 @@ from automl_gpt_ray.events import (
     Tested,
     TrialEnded,
     TrialRequeued,
+    TrialResumed,
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
@@ -243,6 +244,12 @@ class Book:
         trial = self._trials.pop(event.trial, None)
         if trial is not None:
             self._pending = {trial.proposal.id: trial.proposal, **self._pending}
+
+    @_apply.register
+    def _(self, event: TrialResumed) -> None:
+        trial = self._trials.get(event.trial)
+        if trial is not None and trial.state is TrialState.PAUSED:
+            self._trials[event.trial] = replace(trial, state=TrialState.RUNNING)
 
     @_apply.register
     def _(self, event: CheckpointSaved) -> None:

@@ -139,6 +139,15 @@ class TrialRequeued:
 
 
 @dataclass(frozen=True)
+class TrialResumed:
+    """A paused trial is due a worker again."""
+
+    trial: str
+    reason: str
+    kind: Literal["trial_resumed"] = "trial_resumed"
+
+
+@dataclass(frozen=True)
 class CheckpointSaved:
     """A trial's checkpoint of `step` lies at `path`, in Ray's storage."""
 
@@ -207,6 +216,7 @@ Event = (
     | ProposalDropped
     | TrialStarted
     | TrialRequeued
+    | TrialResumed
     | CheckpointSaved
     | ResultReported
     | TrialEnded

@@ -127,7 +127,9 @@ def _of(context: Context, scale: Scale, population: Population, belief: Belief, 
     chosen = informative(context, belief.final_mean)
     seen, noise = message(belief, population)
     vectors = np.array([context.curves[i].vector for i in chosen]).reshape(-1, old.vectors.shape[1])
-    return FittedCurves(context, scale, population, old.given(vectors, seen[chosen], noise[chosen]), tuple(chosen), belief)
+    return FittedCurves(
+        context, scale, population, old.given(vectors, seen[chosen], noise[chosen]), tuple(chosen), belief
+    )
 
 
 def message(belief: Belief, population: Population) -> tuple[Array, Array]:
