@@ -26,6 +26,12 @@ SLICES = 26
 """A full training is planned again this often, at most."""
 
 
+FIRST = ("default", "recalled")
+"""Sources that need not compete."""
+AT_FIRST = 4
+"""Trials that start before anything competes."""
+
+
 @dataclass(frozen=True)
 class Choice:
     """What runs next: a trial by its id, or a proposal.
@@ -78,6 +84,8 @@ class Planner:
             trial_id: A running trial.
             ready: Proposals that could start.
         """
+        if reported(history) < AT_FIRST:
+            return Choice(trial_id, None, 0.0, "too few trials have reported to compare with")
         found = self._plan(history, ready, also=(trial_id,))
         if found is None or found.trial == trial_id:
             return found
@@ -89,7 +97,10 @@ class Planner:
 
     def next(self, history: History, ready: Sequence[Proposal]) -> Choice | None:
         """Return what a free worker does; None where nothing can run."""
-        return self._plan(history, ready)
+        first = next((p for p in ready if p.source in FIRST or len(history.trials) < AT_FIRST), None)
+        if first is not None:
+            return Choice(None, first, 0.0, f"proposal {first.id} is one of the first")
+        return self._plan(history, ready) if reported(history) else None
 
     def _plan(
         self, history: History, ready: Sequence[Proposal], also: Sequence[str] = (), only: str | None = None
@@ -99,7 +110,7 @@ class Planner:
         able = {only} if only else {t.id for t in history.in_state(TrialState.PAUSED)} | set(also)
         unavailable = [t.id for t in history.trials if t.id not in able]
         costs = Costs(resume=self._switch_cost, start=self._switch_cost)
-        vectors = self._reader.vectors([p.config for p in ready]).reshape(len(ready), -1)
+        vectors = self._reader.vectors([p.config for p in ready])
         made = plan(model, vectors, running, None, unavailable, self.slice, self._left(history), costs)
         if made is None:
             return None
@@ -120,3 +131,8 @@ class Planner:
 
     def _refit_after(self, seen: int) -> int:
         return max(2 * self.slice, seen // 40)
+
+
+def reported(history: History) -> int:
+    """Return how many trials have reported."""
+    return sum(1 for trial in history.trials if trial.observations)

@@ -94,7 +94,7 @@ class FreezeThawAdvisor:
             if choice is None or choice.candidate is None:
                 break
             place = free.pop(choice.candidate)
-            starting = np.concatenate([starting.reshape(-1, vectors.shape[1]), vectors[[place]]])
+            starting = np.concatenate([starting, vectors[[place]]])
             log = self._log(history, model, vectors[place])
             reason = f"expected improvement {choice.improvement:.3g} over {len(everybody)} trials, paused ones included"
             found.append(proposal(self._source, history, len(found), pool[place], reason, log))

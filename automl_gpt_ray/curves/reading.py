@@ -41,7 +41,12 @@ class Reader:
 
     def vectors(self, configs: Sequence[Config]) -> Array:
         """Return shape (len(configs), dimensions)."""
-        return np.array([self.vector(config) for config in configs]).reshape(len(configs), -1)
+        return np.array([self.vector(config) for config in configs]).reshape(len(configs), self.dimensions)
+
+    @property
+    def dimensions(self) -> int:
+        """Length of a vector."""
+        return len(self.vector(self._space.default))
 
     def vector(self, config: Config) -> Array:
         """Return shape (dimensions,), each in [0, 1]."""

@@ -50,6 +50,7 @@ def unhurried(config):
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "step.txt").write_text(str(step))
             report = {"score": top - 1 / step, "step": step, "began": start}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
 def climbing(config):
