@@ -28,11 +28,12 @@ from automl_gpt_ray.events import (
     ResultReported,
     RunEnded,
     RunStarted,
+    TeamFormed,
     Tested,
     TrialEnded,
     TrialStarted,
 )
-from automl_gpt_ray.journal import Journal
+from automl_gpt_ray.journal import Entry, Journal
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState, Usage
 
 
@@ -64,6 +65,7 @@ class Book:
         self.ended_version = 0
         self._epochs: list[int] = []
         self.started: RunStarted | None = None
+        self.team: TeamFormed | None = None
         self.ended: RunEnded | None = None
         self.spending = Spending()
         self.tested: Tested | None = None
@@ -98,6 +100,10 @@ class Book:
         for event in events:
             self._enter(event, self.version + 1)
         return self
+
+    def apply(self, entry: Entry) -> None:
+        """Apply an entry of a journal under its own number, without writing it."""
+        self._enter(entry.event, entry.seq)
 
     def history(self) -> History:
         """Return a frozen snapshot of what is known.
@@ -169,6 +175,10 @@ class Book:
     @_apply.register
     def _(self, event: RunStarted) -> None:
         self.started = event
+
+    @_apply.register
+    def _(self, event: TeamFormed) -> None:
+        self.team = event
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:

@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -101,6 +102,23 @@ def plan(
     made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
     show_plan(console, made)
     raise typer.Exit(1 if made.problem else 0)
+
+
+@app.command()
+def replay(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run, or its journal.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Derive every decision of a run again, offline, and say whether it comes out the same."""
+    from automl_gpt_ray.replay import replay as tell_again
+    from automl_gpt_ray.terminal import show_replay
+
+    report = tell_again(run_dir)
+    if json:
+        sys.stdout.write(dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        show_replay(_console(), report)
+    raise typer.Exit(1 if report.different else 0)
 
 
 @cards.command()

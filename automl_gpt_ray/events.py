@@ -40,6 +40,21 @@ class RunResumed:
 
 
 @dataclass(frozen=True)
+class TeamFormed:
+    """Who advises from here on, exactly enough to be put together again.
+
+    `recipe` is that of `advisors.recipe`; `loop` is who hands the proposals out; `seed` is that of the
+    random draws of the loop; `versions` are those of the libraries that decide.
+    """
+
+    recipe: Mapping[str, Any]
+    loop: Literal["prefetch", "ask_tell"]
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["team"] = "team"
+
+
+@dataclass(frozen=True)
 class PromptSent:
     """A language model is about to be asked."""
 
@@ -101,10 +116,11 @@ class ProposalDropped:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal becomes a trial."""
+    """A proposal becomes a trial. `shares` are what each source was trusted with at that moment."""
 
     trial: str
     proposal: Proposal
+    shares: Mapping[str, float] = field(default_factory=dict)
     kind: Literal["trial_started"] = "trial_started"
 
 
@@ -159,6 +175,7 @@ class RunEnded:
 Event = (
     RunStarted
     | RunResumed
+    | TeamFormed
     | PromptSent
     | ReplyReceived
     | CallFailed

@@ -18,49 +18,34 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import AdviceError
-from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
+from automl_gpt_ray.queue_rules import (
+    LOCAL_RULES,
+    OUTDATED,
+    REPLACED,
+    START,
+    Chooser,
+    LaneRule,
+    admit,
+    draw,
+    is_fresh,
+    outage_began,
+    outdated,
+    pick,
+)
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
-Chooser = Callable[[History, Collection[str]], str | None]
-FIRST = ("default", "recalled")
-"""Sources that go before all others, in this order."""
-
-EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
-
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
 
 
 @dataclass
@@ -89,6 +74,7 @@ class Prefetcher:
         choose: Which of the sources that are ready serves the next trial.
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
+        shares: What each source is trusted with; written down with each trial.
     """
 
     def __init__(
@@ -99,8 +85,10 @@ class Prefetcher:
         choose: Chooser,
         seed: int = 0,
         rules: Mapping[str, LaneRule] = LOCAL_RULES,
+        shares: Callable[[History], Mapping[str, float]] = lambda history: {},
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
+        self._shares = shares
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
@@ -114,7 +102,7 @@ class Prefetcher:
             first = default_proposal(self._space, history)
             seeds = [*([first] if first else []), *recalled]
             if seeds and not history.trials:
-                self._book.record(AdviceGiven("start", history.version, tuple(seeds)))
+                self._book.record(AdviceGiven(START, history.version, tuple(seeds)))
         for lane in self._lanes.values():
             for number in range(lane.rule.workers):
                 name = f"advisor-{lane.source}-{number}"
@@ -141,13 +129,13 @@ class Prefetcher:
         with self._wake:
             self._drop_outdated()
             history = self._book.history()
-            chosen = self._pick(history) or self._emergency(history)
+            chosen = pick(history, self._choose, self.outages()) or self._emergency(history)
             if chosen is None:
                 return None
             self._missed_at = None
             if chosen.source in self._lanes:
                 self._lanes[chosen.source].takes.append(time.monotonic())
-            self._book.record(TrialStarted(trial_id, chosen))
+            self._book.record(TrialStarted(trial_id, chosen, dict(self._shares(history))))
             self._wake.notify_all()
             return chosen
 
@@ -156,22 +144,6 @@ class Prefetcher:
         with self._wake:
             self._wake.notify_all()
 
-    def _pick(self, history: History) -> Proposal | None:
-        queues: dict[str, Proposal] = {}
-        for queued in history.pending:
-            queues.setdefault(queued.source, queued)
-        source = next((s for s in FIRST if s in queues), None)
-        source = source or self._choose(history, queues.keys()) or next(iter(queues), None)
-        if source is None:
-            return None
-        return self._with_outage_note(queues[source])
-
-    def _with_outage_note(self, chosen: Proposal) -> Proposal:
-        if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
-            return chosen
-        notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
-        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
-
     def _emergency(self, history: History) -> Proposal | None:
         """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
         now = time.monotonic()
@@ -179,27 +151,14 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), taken(self._space, history)
-        for _ in range(200):
-            config = self._space.sample(rng)
-            if self._space.key(config) not in known:
-                reason = "drawn at random: no other proposal was ready"
-                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
-        self.exhausted = True
-        return None
+        drawn = draw(self._space, self._seed, history, self.outages())
+        self.exhausted = self.exhausted or drawn is None
+        return drawn
 
     def _drop_outdated(self) -> None:
-        for queued in self._book.queued():
-            lane = self._lanes.get(queued.source)
-            if lane is None or lane.outage:  # a paid reply that cannot be refreshed is better than none
-                continue
-            if self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
-                self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
-
-    def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
-        if self._book.epochs_since(queued.history_version):
-            return False
-        return not (lane.rule.fresh_ended and self._book.ended_version > queued.history_version)
+        rules = {source: lane.rule for source, lane in self._lanes.items()}
+        for queued in outdated(self._book, rules, self.outages()):
+            self._book.record(ProposalDropped(queued.id, OUTDATED))
 
     def _work(self, lane: _Lane) -> None:
         while True:
@@ -217,7 +176,7 @@ class Prefetcher:
         """Return how many proposals the lane should ask for now; 0 for none."""
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
-        fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
+        fresh = sum(1 for p in self._book.queued(lane.source) if is_fresh(self._book, p, lane.rule))
         needed = self._needed(lane)
         if fresh + lane.in_flight >= needed:
             return 0
@@ -257,35 +216,22 @@ class Prefetcher:
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made` in place of what is stale, and return how many that were."""
-        known = taken(self._space, self._book.history())
-        new, problems = [], []
-        stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
-        known -= {self._space.key(p.config) for p in stale}
-        for p in made:
-            key = self._space.key(p.config)
-            if key in known:
-                problems.append(f"{p.id} was proposed by somebody else meanwhile")
-            else:
-                known.add(key)
-                new.append(p)
-        # One that was thought of again goes first: it must not stand in the queue twice.
-        again = {self._space.key(p.config) for p in new}
-        stale.sort(key=lambda p: self._space.key(p.config) not in again)
-        for old in stale[: len(new)]:
-            self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
-        if new or problems:
-            self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
-        return len(new)
+        admitted = admit(self._book, self._space, lane.source, made, lane.rule)
+        for old in admitted.dropped:
+            self._book.record(ProposalDropped(old, REPLACED))
+        if admitted.new or admitted.problems:
+            given = AdviceGiven(lane.source, history.version, admitted.new, admitted.problems, wanted)
+            self._book.record(given)
+        return len(admitted.new)
 
     def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:
             lane.in_flight -= wanted
             self._back_off(lane)
-            if error.outage and not self._stopped:
-                if not lane.outage:
-                    reason = f"{lane.source} cannot be asked: {error}"
-                    self._book.record(Decision("run", "outage", reason, by="prefetch"))
+            # Its first message stays: what a trial is told follows from what stands in the journal.
+            if error.outage and not self._stopped and not lane.outage:
                 lane.outage = str(error)
+                self._book.record(outage_began(lane.source, lane.outage))
             self._wake.notify_all()
 
     def _back_off(self, lane: _Lane) -> None:

@@ -22,6 +22,8 @@ from automl_gpt_ray.records import Completion, History, Prompt, Proposal
 from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
 
 MAX_WANTED = 6
+REPAIR = "-repair"
+"""Ends the call id of the second attempt at a reply."""
 
 
 @final
@@ -42,18 +44,22 @@ class LanguageAdvisor:
         """Return up to `n` (at most six) proposals; AdviceError when the model gave none that can be used."""
         wanted = min(n, MAX_WANTED)
         call = uuid.uuid4().hex[:10]
-        prompt = proposal_prompt(self._brief, history, wanted)
+        prompt = self.prompt(history, wanted)
         completion = self._ask(call, "propose", prompt, history, wanted)
         result = self._read(completion, history)
         if isinstance(result, ReplyError):
-            call += "-repair"
+            call += REPAIR
             again = repair_prompt(prompt, completion.text, result.problems)
             completion = self._ask(call, "repair", again, history, wanted)
             result = self._read(completion, history)
         if isinstance(result, ReplyError):
             self._record(CallFailed(call, result.kind, str(result), completion.seconds))
             raise AdviceError(f"the language model's reply could not be used, even after a repair: {result}")
-        return _proposals(result, call, history)[:wanted]
+        return proposals_of(result, call, history.version)[:wanted]
+
+    def prompt(self, history: History, wanted: int) -> Prompt:
+        """Return what the model is asked for `wanted` proposals."""
+        return proposal_prompt(self._brief, history, wanted)
 
     def _read(self, completion: Completion, history: History) -> Drafts | ReplyError:
         return read_reply(completion.text, completion.finish, self._brief, history)
@@ -82,7 +88,8 @@ def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts
     return result
 
 
-def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
+def proposals_of(drafts: Drafts, call: str, version: int) -> list[Proposal]:
+    """Return the proposals of the reply to `call`, which was asked of history `version`."""
     # Two calls may be in flight for the same history, so the id comes from the call.
     return [
         Proposal(
@@ -91,7 +98,7 @@ def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
             reason=draft.reason,
             source=SOURCE,
             predicted_log=draft.predicted_log,
-            history_version=history.version,
+            history_version=version,
             notes=draft.notes,
         )
         for index, draft in enumerate(drafts.drafts)

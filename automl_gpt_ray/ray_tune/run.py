@@ -204,19 +204,20 @@ def _finish(
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
     ended_by = _ended_by(prepared, searcher, began)
-    book.record(RunEnded(ended_by))
-    outcome = summarise(
-        book,
-        name=prepared.loaded.job.name,
-        run_dir=folder,
-        wall_seconds=time.time() - began,
-        ended_by=ended_by,
-        journal=searcher.book_path,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        refitted=refitted is not None,
-        test=test,
-        test_note=note,
-    )
+    with book.lock:  # a late reply must not come between the end and its summary
+        book.record(RunEnded(ended_by))
+        outcome = summarise(
+            book,
+            name=prepared.loaded.job.name,
+            run_dir=folder,
+            wall_seconds=time.time() - began,
+            ended_by=ended_by,
+            journal=searcher.book_path,
+            checkpoint=str(checkpoint) if checkpoint else None,
+            refitted=refitted is not None,
+            test=test,
+            test_note=note,
+        )
     outcome.save(folder)
     return outcome
 

@@ -28,6 +28,7 @@ from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
 from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.recipe import team_formed
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
@@ -216,7 +217,12 @@ class LLMSearch(Searcher):
 
     def _start(self) -> Prefetcher:
         mixture = self._mixture or assemble(self.brief, self._llm, self._sampler, self._seed, self.book.record)
-        self._supply = Prefetcher(self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed)
+        team = team_formed(mixture, "prefetch", self._seed)
+        if team != self.book.team:
+            self.book.record(team)
+        self._supply = Prefetcher(
+            self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed, shares=mixture.shares
+        )
         self._supply.start()
         return self._supply
 

@@ -1,0 +1,157 @@
+"""The rules of the queue: what enters it, what leaves it, and which proposal is next.
+
+Functions of the book and of what is asked of them: they read no clock, call nobody and write nothing,
+so the prefetcher that acts on them and a replay that checks its acts come to the same. When somebody
+is asked is the prefetcher's to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.events import AdviceGiven, Decision, Event, RunResumed, TeamFormed
+from automl_gpt_ray.records import History, Proposal
+from automl_gpt_ray.space import SearchSpace
+
+Chooser = Callable[[History, Collection[str]], str | None]
+FIRST = ("default", "recalled")
+"""Sources that go before all others, in this order."""
+
+START = "start"
+"""Source of the advice that holds the first proposals."""
+
+EMERGENCY = "random"
+OUTDATED = "too much has been learned since it was made"
+REPLACED = "replaced by one that knows the latest results"
+DRAWS = 200
+_OUTAGE = " cannot be asked: "
+
+
+@dataclass(frozen=True)
+class LaneRule:
+    """How a source's queue is kept.
+
+    Attributes:
+        workers: Calls in flight at most.
+        batch: Proposals asked for in one call at most.
+        depth: Proposals kept ready at most.
+        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
+            after it; before that it is served, but a fresher one is asked for.
+        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
+    """
+
+    workers: int = 1
+    batch: int = 2
+    depth: int = 8
+    fresh_epochs: int = 1000
+    fresh_ended: bool = True
+
+
+LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
+LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What becomes of an advisor's proposals.
+
+    Attributes:
+        dropped: Ids of the queued proposals that the new ones replace.
+        new: Those that enter the queue.
+        problems: What was wrong with the others.
+    """
+
+    dropped: tuple[str, ...]
+    new: tuple[Proposal, ...]
+    problems: tuple[str, ...]
+
+
+def admit(book: Book, space: SearchSpace, source: str, made: Sequence[Proposal], rule: LaneRule) -> Admission:
+    """Return which of `made` are new and which stale proposals of the same source they replace."""
+    known = taken(space, book.history())
+    stale = [p for p in book.queued(source) if not is_fresh(book, p, rule)]
+    known -= {space.key(p.config) for p in stale}
+    new, problems = list[Proposal](), list[str]()
+    for p in made:
+        key = space.key(p.config)
+        if key in known:
+            problems.append(f"{p.id} was proposed by somebody else meanwhile")
+        else:
+            known.add(key)
+            new.append(p)
+    # One that was thought of again goes first: it must not stand in the queue twice.
+    again = {space.key(p.config) for p in new}
+    stale.sort(key=lambda p: space.key(p.config) not in again)
+    return Admission(tuple(p.id for p in stale[: len(new)]), tuple(new), tuple(problems))
+
+
+def is_fresh(book: Book, queued: Proposal, rule: LaneRule) -> bool:
+    """Return whether nothing happened since `queued` was made that makes it worth replacing."""
+    if book.epochs_since(queued.history_version):
+        return False
+    return not (rule.fresh_ended and book.ended_version > queued.history_version)
+
+
+def outdated(book: Book, rules: Mapping[str, LaneRule], outages: Collection[str]) -> list[Proposal]:
+    """Return the queued proposals that are too old to be served, oldest first.
+
+    Args:
+        book: The run so far.
+        rules: Source to its rule; proposals of other sources stay.
+        outages: Sources that cannot be asked now: what they said already is better than nothing.
+    """
+    judged = ((p, rules[p.source]) for p in book.queued() if p.source in rules and p.source not in outages)
+    return [p for p, rule in judged if book.epochs_since(p.history_version) > rule.fresh_epochs]
+
+
+def pick(history: History, choose: Chooser, outages: Mapping[str, str]) -> Proposal | None:
+    """Return the queued proposal that is next, None when none waits.
+
+    Args:
+        history: The run so far.
+        choose: Which of the sources that are ready is due.
+        outages: Source to message of those that cannot be asked now; noted on the proposal.
+    """
+    queues: dict[str, Proposal] = {}
+    for queued in history.pending:
+        queues.setdefault(queued.source, queued)
+    source = next((s for s in FIRST if s in queues), None)
+    source = source or choose(history, queues.keys()) or next(iter(queues), None)
+    return None if source is None else noted(queues[source], outages)
+
+
+def draw(space: SearchSpace, seed: int, history: History, outages: Mapping[str, str]) -> Proposal | None:
+    """Return an untried configuration drawn at random, None when there seems to be none."""
+    rng, known = generator(seed, history, salt=3), taken(space, history)
+    for _ in range(DRAWS):
+        config = space.sample(rng)
+        if space.key(config) not in known:
+            reason = "drawn at random: no other proposal was ready"
+            return noted(proposal(EMERGENCY, history, 0, config, reason), outages)
+    return None
+
+
+def noted(chosen: Proposal, outages: Mapping[str, str]) -> Proposal:
+    """Return `chosen` with a note on each source that could not be asked for a better one."""
+    if chosen.source in (*FIRST, *outages):
+        return chosen
+    notes = tuple(f"`{source}` could not be asked: {message}" for source, message in outages.items())
+    return replace(chosen, notes=(*chosen.notes, *notes))
+
+
+def outage_began(source: str, message: str) -> Decision:
+    """Return the event that says that `source` cannot be asked."""
+    return Decision("run", "outage", f"{source}{_OUTAGE}{message}", by="prefetch")
+
+
+def outages_after(outages: Mapping[str, str], event: Event) -> Mapping[str, str]:
+    """Return which sources cannot be asked after `event`, given which could not before it."""
+    if isinstance(event, Decision) and event.action == "outage":
+        source, _, message = event.reason.partition(_OUTAGE)
+        return {**outages, source: message}
+    if isinstance(event, AdviceGiven) and event.source in outages:
+        return {source: message for source, message in outages.items() if source != event.source}
+    return {} if isinstance(event, TeamFormed | RunResumed) else outages
