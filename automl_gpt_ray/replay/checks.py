@@ -6,6 +6,7 @@ journal tells. What was made of them is derived again.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
@@ -55,7 +56,7 @@ class Checks:
             # One act with the advice that replaces it, judged by what was known before both.
             self._replaced.append(entry)
             return
-        self._guarded(entry)
+        self._check(entry)
         for dropped in self._replaced:
             self._course.apply(dropped)
         self._replaced = []
@@ -71,30 +72,32 @@ class Checks:
         except NotDerivable:
             return
 
-    def _guarded(self, entry: Entry) -> None:
-        kind = _kind(entry)
-        try:
-            self._check(entry)
-        except NotDerivable as why:
-            self._findings.not_derivable(kind, str(why))
-        except Exception as error:  # noqa: BLE001 - a journal that was tampered with may break any rule
-            self._findings.different(kind, entry.seq, kind, "", "a decision", f"{type(error).__name__}: {error}")
-
     def _check(self, entry: Entry) -> None:
         event, seq = entry.event, entry.seq
         match event:
             case PromptSent():
-                self._prompt(event, seq)
+                self._guarded(PROMPTS, seq, lambda: self._prompt(event, seq))
             case ReplyReceived():
-                self._course.calls.received(event)
+                self._guarded(REPLIES, seq, lambda: self._course.calls.received(event))
             case CallFailed():
-                self._failure(event, seq)
+                self._guarded(REPLIES, seq, lambda: self._failure(event, seq))
             case AdviceGiven():
-                self._advice(event, seq)
+                self._guarded(_kind_of(event), seq, lambda: self._advice(event, seq))
             case ProposalDropped():
-                self._drop(event, seq)
+                self._guarded(DROPS, seq, lambda: self._drop(event, seq))
             case TrialStarted():
-                self._start(event, seq)
+                kind = DRAWS if event.proposal.source == EMERGENCY else CHOICES
+                self._guarded(kind, seq, lambda: self._choice(event, seq, kind))
+                if event.shares:
+                    self._guarded(TRUST, seq, lambda: self._trust(event, seq))
+
+    def _guarded(self, kind: str, seq: int, check: Callable[[], None]) -> None:
+        try:
+            check()
+        except NotDerivable as why:
+            self._findings.not_derivable(kind, str(why))
+        except Exception as error:  # noqa: BLE001 - a journal that was tampered with may break any rule
+            self._findings.different(kind, seq, kind, "", "a decision", f"{type(error).__name__}: {error}")
 
     def _prompt(self, event: PromptSent, seq: int) -> None:
         course = self._course
@@ -204,11 +207,10 @@ class Checks:
         derived = ProposalDropped(due[0].id, OUTDATED) if due else None
         self._findings.compare(DROPS, seq, event.proposal, event, derived)
 
-    def _start(self, event: TrialStarted, seq: int) -> None:
+    def _choice(self, event: TrialStarted, seq: int, kind: str) -> None:
         course = self._course
         history = course.now.history()
         subject = f"trial {event.trial}"
-        kind = DRAWS if event.proposal.source == EMERGENCY else CHOICES
         if course.team.loop == "ask_tell":
             chosen = history.pending[0] if history.pending else None
         else:
@@ -217,8 +219,10 @@ class Checks:
             chosen = pick(history, course.mixture.choose, course.outages)
             chosen = chosen or draw(course.brief.space, course.team.seed, history, course.outages)
         self._findings.compare(kind, seq, subject, event.proposal, chosen)
-        if event.shares:
-            self._findings.compare(TRUST, seq, subject, event.shares, course.mixture.shares(history))
+
+    def _trust(self, event: TrialStarted, seq: int) -> None:
+        shares = self._course.mixture.shares(self._course.now.history())
+        self._findings.compare(TRUST, seq, f"trial {event.trial}", event.shares, shares)
 
 
 def _proposed(advisor: Advisor, history: History, n: int) -> list[Proposal]:
@@ -236,17 +240,3 @@ def _ids(event: AdviceGiven, all_ids: bool = False) -> str:
 def _kind_of(event: AdviceGiven) -> str:
     first = FIRST[0] if event.source == START else event.source
     return f"{first} proposals"
-
-
-def _kind(entry: Entry) -> str:
-    event = entry.event
-    match event:
-        case AdviceGiven():
-            return _kind_of(event)
-        case TrialStarted():
-            return DRAWS if event.proposal.source == EMERGENCY else CHOICES
-        case PromptSent():
-            return PROMPTS
-        case ProposalDropped():
-            return DROPS
-    return REPLIES

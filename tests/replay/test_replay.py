@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 
 import pytest
-from replay.played import Model, drive, faulty, nth, rewrite, search
 from small_runs import CONDITIONAL, MAXIMISE, MINIMISE, PLAIN, bare_brief, full_brief
 
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
@@ -19,6 +19,7 @@ from automl_gpt_ray.errors import JournalError, LLMUnavailable
 from automl_gpt_ray.events import Decision, ProposalDropped, RunResumed
 from automl_gpt_ray.journal import FILE_NAME, Journal, read_journal
 from automl_gpt_ray.replay import course, replay
+from replay.played import Model, drive, faulty, nth, rewrite, search
 
 
 def told(loop, count):
@@ -34,7 +35,9 @@ def told(loop, count):
 
 
 def team(space, seed=0, **arguments):
-    return Mixture({"classical": ClassicalAdvisor(space, seed, "random"), "local": LocalAdvisor(space, seed)}, **arguments)
+    return Mixture(
+        {"classical": ClassicalAdvisor(space, seed, "random"), "local": LocalAdvisor(space, seed)}, **arguments
+    )
 
 
 def asked(folder, count=25, space=PLAIN, objective=MINIMISE, seed=3, advisor=None, brief=None):
@@ -102,7 +105,7 @@ def test_a_searcher_whose_model_fails_often(tmp_path, seed):
     assert tallies["trust"].same == 30
     assert tallies["choices"].same + (tallies["random draws"].same if "random draws" in tallies else 0) == 30
     assert tallies["prompts"].same >= 1
-    assert set(tallies) >= {"default proposals", "classical proposals", "local proposals"}
+    assert set(tallies) >= {"default proposals", "classical proposals"}
 
 
 def test_a_run_that_was_resumed(tmp_path):
@@ -123,10 +126,13 @@ def test_stale_proposals(tmp_path):
     members |= team(brief.space).advisors
     seldom = Mixture(members, {"language": 0.01, "classical": 0.5, "local": 0.49}, {})
     searcher = search(tmp_path, mixture=seldom)
-    drive(searcher, 1)
+    drive(searcher, 1, climb=True)
     while not searcher.book.queued("language"):
-        pass
-    drive(searcher, 20, parallel=1, first=1, climb=True)
+        time.sleep(0.002)
+    for number in range(1, 12):
+        while not searcher.book.queued("classical"):
+            time.sleep(0.002)
+        drive(searcher, 1, first=number, climb=True)
     release.set()
     searcher.close()
     dropped = [e.event for e in read_journal(tmp_path / FILE_NAME) if isinstance(e.event, ProposalDropped)]
@@ -222,8 +228,9 @@ def test_a_journal_without_its_team(tmp_path):
     asked(tmp_path, 5)
     rewrite(tmp_path, nth("run_started", 0, lambda e: {**e, "brief": {}}))
     report = replay(tmp_path)
-    assert (report.same, report.different) == (0, 0)
-    assert report.not_derivable >= 10
+    assert report.different == 0
+    assert report.tallies["choices"].same == 5  # the head of the queue, whoever put it there
+    assert report.not_derivable == report.tallies["trust"].not_derivable + 5 == 10
 
 
 @pytest.mark.parametrize("line", [1, 2, 20, 60])
