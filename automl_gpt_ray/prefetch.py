@@ -19,13 +19,13 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.errors import AdviceError, JournalError
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
 from automl_gpt_ray.queue_rules import (
     LOCAL_RULES,
@@ -92,6 +92,7 @@ class Prefetcher:
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
+        self._broken: JournalError | None = None
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -110,6 +111,11 @@ class Prefetcher:
                 lane.threads.append(thread)
                 thread.start()
 
+    def readmit(self, source: str, version: int, made: Sequence[Proposal], wanted: int) -> None:
+        """Queue proposals of `source` that were thought of at `version`, before the driver was killed."""
+        with self._book.lock:
+            self._admit(self._lanes[source], replace(self._book.history(), version=version), made, wanted)
+
     def stop(self) -> None:
         """Let the lanes end; calls in flight are not waited for."""
         with self._wake:
@@ -125,8 +131,13 @@ class Prefetcher:
         """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
 
         Never waits. `exhausted` turns True when the space holds nothing untried.
+
+        Raises:
+            JournalError: What happened could not be written down, here or in a lane: the run must end.
         """
         with self._wake:
+            if self._broken:
+                raise self._broken
             self._drop_outdated()
             history = self._book.history()
             chosen = pick(history, self._choose, self.outages()) or self._emergency(history)
@@ -196,6 +207,10 @@ class Prefetcher:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
             self._failed(lane, wanted, error)
+            return
+        except JournalError as error:
+            with self._wake:
+                self._broken = error
             return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))

@@ -26,7 +26,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cards",),
     ("brief",),
     ("config",),
-    ("assignment", "experience", "prompts", "replies", "llm.client", "curves"),
+    ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     ("asktell", "plan", "queue_rules", "prefetch"),

@@ -14,7 +14,7 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError, LLMError
-from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
@@ -22,8 +22,6 @@ from automl_gpt_ray.records import Completion, History, Prompt, Proposal
 from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
 
 MAX_WANTED = 6
-REPAIR = "-repair"
-"""Ends the call id of the second attempt at a reply."""
 
 
 @final
@@ -74,6 +72,14 @@ class LanguageAdvisor:
             raise AdviceError(str(error), outage=True) from error
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
+
+
+def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
+    """Return the proposals of a reply that came in but was not read, because the driver was killed."""
+    result = read_reply(reply.text, reply.finish, brief, history)
+    if isinstance(result, ReplyError):
+        return result
+    return proposals_of(result, prompt.call, prompt.history_version)[: prompt.wanted]
 
 
 def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
-from automl_gpt_ray.advisors.language import MAX_WANTED, REPAIR, proposals_of, read_reply
+from automl_gpt_ray.advisors.language import MAX_WANTED, proposals_of, read_reply
 from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
-from automl_gpt_ray.events import CallFailed, PromptSent, ReplyReceived
+from automl_gpt_ray.events import REPAIR, CallFailed, PromptSent, ReplyReceived
 from automl_gpt_ray.prompts.paragraph import repair_prompt
 from automl_gpt_ray.records import History, Message, Prompt, Proposal
 from automl_gpt_ray.replies import Drafts, ReplyError

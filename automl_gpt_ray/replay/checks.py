@@ -15,6 +15,7 @@ from automl_gpt_ray.advisors.default_first import DefaultFirst, default_proposal
 from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import (
+    REPAIR,
     AdviceGiven,
     CallFailed,
     PromptSent,
@@ -102,7 +103,7 @@ class Checks:
     def _prompt(self, event: PromptSent, seq: int) -> None:
         course = self._course
         history = course.moment(event.history_version)
-        first = course.calls.find(event.call.removesuffix("-repair"))
+        first = course.calls.find(event.call.removesuffix(REPAIR))
         messages = course.calls.messages(event, history)
         self._findings.compare(PROMPTS, seq, f"call {event.call}", event, replace(event, messages=messages))
         if event.purpose == "repair" and first:
