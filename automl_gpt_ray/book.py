@@ -13,7 +13,7 @@ from __future__ import annotations
 import threading
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import singledispatchmethod
 
@@ -38,12 +38,13 @@ from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, Tr
 
 @dataclass(frozen=True)
 class Spending:
-    """What language models have cost so far."""
+    """What language models have cost so far; `models` by the name that answered."""
 
     calls: int = 0
     failures: int = 0
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
+    models: Mapping[str, Usage] = field(default_factory=dict)
 
 
 class Book:
@@ -178,6 +179,7 @@ class Book:
             calls=spent.calls + 1,
             usage=spent.usage + event.usage,
             seconds=spent.seconds + event.seconds,
+            models={**spent.models, event.model: spent.models.get(event.model, Usage()) + event.usage},
         )
 
     @_apply.register

@@ -14,19 +14,18 @@ arrives, and dropped when it is too old.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError
-from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable
+from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
+from automl_gpt_ray.lanes import LOCAL_RULES, Lane, LaneRule
+from automl_gpt_ray.outages import OutagePolicy, Outages
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
@@ -37,45 +36,11 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
+RELUCTANT_S = 60.0
+"""Longest wait before one that refuses, or answers rubbish, is asked again."""
 
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
-
-
-@dataclass
-class _Lane:
-    source: str
-    advisor: Advisor
-    rule: LaneRule
-    in_flight: int = 0
-    latency: float = 0.0
-    failures: int = 0
-    retry_at: float = 0.0
-    exhausted_at: int = -1
-    outage: str = ""
-    takes: deque[float] = field(default_factory=lambda: deque(maxlen=32))
-    threads: list[threading.Thread] = field(default_factory=list)
+UNUSABLE = 3
+"""Unusable answers in a row that are an outage."""
 
 
 @final
@@ -89,6 +54,7 @@ class Prefetcher:
         choose: Which of the sources that are ready serves the next trial.
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
+        outages: What is done while a source's language model cannot be asked.
     """
 
     def __init__(
@@ -99,9 +65,11 @@ class Prefetcher:
         choose: Chooser,
         seed: int = 0,
         rules: Mapping[str, LaneRule] = LOCAL_RULES,
+        outages: OutagePolicy | None = None,
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
-        self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._lanes = {s: Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._outages = Outages(outages or OutagePolicy(), book.record)
         self._wake = threading.Condition(book.lock)
         self._stopped = False
         self._missed_at: float | None = None
@@ -131,17 +99,35 @@ class Prefetcher:
     def outages(self) -> dict[str, str]:
         """Return source to message for every lane whose language model cannot be reached now."""
         with self._book.lock:
-            return {s: lane.outage for s, lane in self._lanes.items() if lane.outage}
+            return self._outages.messages
+
+    @property
+    def failure(self) -> str:
+        """Why the outage policy ends the run; empty where it does not."""
+        return self._outages.failure
+
+    @property
+    def spent(self) -> dict[str, str]:
+        """Source to why it is not asked again: its budget is spent."""
+        with self._book.lock:
+            return dict(self._outages.spent)
+
+    def owes(self, source: str) -> bool:
+        """Return whether a proposal of `source` is ready or being made."""
+        with self._book.lock:
+            return bool(source in self._lanes and (self._lanes[source].in_flight or self._book.queued(source)))
 
     def take(self, trial_id: str) -> Proposal | None:
         """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
 
-        Never waits. `exhausted` turns True when the space holds nothing untried.
+        Never waits. While the policy is to wait for a language model, only its own proposals and those that
+        go first are handed out. `exhausted` turns True when the space holds nothing untried.
         """
         with self._wake:
             self._drop_outdated()
             history = self._book.history()
-            chosen = self._pick(history) or self._emergency(history)
+            waits = self._outages.waits
+            chosen = self._pick(history, waits) or (None if waits else self._emergency(history))
             if chosen is None:
                 return None
             self._missed_at = None
@@ -156,21 +142,17 @@ class Prefetcher:
         with self._wake:
             self._wake.notify_all()
 
-    def _pick(self, history: History) -> Proposal | None:
+    def _pick(self, history: History, waits: bool) -> Proposal | None:
         queues: dict[str, Proposal] = {}
         for queued in history.pending:
+            if waits and queued.source not in FIRST and queued.source not in self._outages:
+                continue
             queues.setdefault(queued.source, queued)
         source = next((s for s in FIRST if s in queues), None)
         source = source or self._choose(history, queues.keys()) or next(iter(queues), None)
         if source is None:
             return None
-        return self._with_outage_note(queues[source])
-
-    def _with_outage_note(self, chosen: Proposal) -> Proposal:
-        if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
-            return chosen
-        notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
-        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
+        return queues[source] if source in FIRST else self._outages.noted(queues[source])
 
     def _emergency(self, history: History) -> Proposal | None:
         """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
@@ -184,24 +166,26 @@ class Prefetcher:
             config = self._space.sample(rng)
             if self._space.key(config) not in known:
                 reason = "drawn at random: no other proposal was ready"
-                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
+                return self._outages.noted(proposal(EMERGENCY, history, 0, config, reason))
         self.exhausted = True
         return None
 
     def _drop_outdated(self) -> None:
         for queued in self._book.queued():
             lane = self._lanes.get(queued.source)
-            if lane is None or lane.outage:  # a paid reply that cannot be refreshed is better than none
+            if (
+                lane is None or lane.source in self._outages
+            ):  # a paid reply that cannot be refreshed is better than none
                 continue
             if self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
                 self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
 
-    def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
+    def _is_fresh(self, queued: Proposal, lane: Lane) -> bool:
         if self._book.epochs_since(queued.history_version):
             return False
         return not (lane.rule.fresh_ended and self._book.ended_version > queued.history_version)
 
-    def _work(self, lane: _Lane) -> None:
+    def _work(self, lane: Lane) -> None:
         while True:
             with self._wake:
                 wanted = 0
@@ -213,25 +197,20 @@ class Prefetcher:
                 history = self._book.history()
             self._call(lane, history, wanted)
 
-    def _wanted(self, lane: _Lane) -> int:
+    def _wanted(self, lane: Lane) -> int:
         """Return how many proposals the lane should ask for now; 0 for none."""
+        if lane.source in self._outages.spent:
+            return 0
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
         fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
-        needed = self._needed(lane)
+        needed = lane.needed()
         if fresh + lane.in_flight >= needed:
             return 0
         # A call costs the same whether it brings one proposal or a few.
         return max(lane.rule.batch, 1)
 
-    def _needed(self, lane: _Lane) -> int:
-        """Proposals to have ready: as many as will be taken during one and a half calls, and one more."""
-        rate = 0.0
-        if len(lane.takes) >= 2:
-            rate = (len(lane.takes) - 1) / max(1e-3, time.monotonic() - lane.takes[0])
-        return min(lane.rule.depth, 1 + math.ceil(1.5 * lane.latency * rate))
-
-    def _call(self, lane: _Lane, history: History, wanted: int) -> None:
+    def _call(self, lane: Lane, history: History, wanted: int) -> None:
         began = time.monotonic()
         try:
             made = lane.advisor.propose(history, wanted)
@@ -245,17 +224,19 @@ class Prefetcher:
         with self._wake:
             lane.in_flight -= wanted
             lane.latency = spent if not lane.latency else 0.7 * lane.latency + 0.3 * spent
-            lane.outage = ""
+            lane.unusable = 0
             lane.exhausted_at = -1 if made else len(history.trials)
             if self._stopped:  # the run is over, its journal perhaps closed
                 return
+            if lane.source not in self._outages.spent:
+                self._outages.end(lane.source)
             if self._admit(lane, history, made, wanted) or not made:
                 lane.failures = 0
             else:  # nothing but what is known: asked again at once it would say the same
-                self._back_off(lane)
+                lane.back_off(*RETRY_S)
             self._wake.notify_all()
 
-    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
+    def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made` in place of what is stale, and return how many that were."""
         known = taken(self._space, self._book.history())
         new, problems = [], []
@@ -277,18 +258,20 @@ class Prefetcher:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
         return len(new)
 
-    def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
+    def _failed(self, lane: Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:
             lane.in_flight -= wanted
-            self._back_off(lane)
-            if error.outage and not self._stopped:
-                if not lane.outage:
-                    reason = f"{lane.source} cannot be asked: {error}"
-                    self._book.record(Decision("run", "outage", reason, by="prefetch"))
-                lane.outage = str(error)
+            reluctant = isinstance(error, AdviceRejected | AdviceUnusable)
+            lane.back_off(RETRY_S[0], RELUCTANT_S if reluctant else RETRY_S[1])
+            lane.unusable = lane.unusable + 1 if isinstance(error, AdviceUnusable) else 0
+            if not self._stopped:
+                self._note(lane, error)
             self._wake.notify_all()
 
-    def _back_off(self, lane: _Lane) -> None:
-        lane.failures += 1
-        least, most = RETRY_S
-        lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))
+    def _note(self, lane: Lane, error: AdviceError) -> None:
+        if isinstance(error, AdviceSpent):
+            self._outages.spend(lane.source, str(error))
+        elif error.outage:
+            self._outages.begin(lane.source, str(error))
+        elif lane.unusable >= UNUSABLE:
+            self._outages.begin(lane.source, f"{lane.unusable} answers in a row were unusable, the last one: {error}")

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("events", "intervals", "metrics", "parameters", "yaml_file"),
+    ("budget", "events", "intervals", "metrics", "parameters", "yaml_file"),
     ("space", "journal"),
     ("cards",),
     ("brief",),
@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assignment", "experience", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
-    ("asktell", "plan", "prefetch"),
+    ("asktell", "lanes", "outages", "plan", "prefetch", "run_budget"),
     ("training", "ray_tune"),
     ("jobs", "report"),
     ("terminal", "cli"),

@@ -25,8 +25,10 @@ from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import RunEnded, Tested
 from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.outcome import Outcome, best_step, summarise
 from automl_gpt_ray.prompts.paragraph import VERSION
+from automl_gpt_ray.ray_tune.budget_stopper import StopAtBudget
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.failure import classify
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
@@ -123,6 +125,9 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         max_steps=job.max_steps,
         step_key=STEP,
         sampler=job.classical,
+        budget=job.limits,
+        gpus=job.resources.gpu,
+        outages=OutagePolicy(job.llm.on_outage, job.llm.wait_s) if job.llm else None,
         journal=folder,
         seed=job.seed,
         about=about,
@@ -141,7 +146,6 @@ def _tuner(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
             search_alg=searcher,
             scheduler=_scheduler(prepared.loaded),
             max_concurrent_trials=job.max_concurrent or _slots(job),
-            time_budget_s=job.time_budget_s,
             # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
             reuse_actors=job.reuse_actors,
             trial_dirname_creator=_folder_name,
@@ -150,6 +154,7 @@ def _tuner(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
             name="ray",
             storage_path=str(folder),
             verbose=0,
+            stop=StopAtBudget(searcher),
             callbacks=[Progress(searcher, tell, job.trials)],
             failure_config=FailureConfig(max_failures=job.retries),
             checkpoint_config=CheckpointConfig(
@@ -195,7 +200,8 @@ def _slots(job: Job) -> int | None:
 def _finish(
     prepared: Prepared, searcher: LLMSearch, grid: ResultGrid, folder: Path, began: float, tell: Tell | None
 ) -> Outcome:
-    book = searcher.book
+    book, limits = searcher.book, searcher.limits
+    used, ended_by = limits.used(), limits.ended_by
     best = book.history().best
     checkpoint = _best_checkpoint(best, grid, prepared) if best else None
     refitted = _refit(prepared, best, folder, tell) if best and checkpoint and prepared.loaded.job.refit else None
@@ -203,7 +209,6 @@ def _finish(
     test, note = _test(prepared, best, checkpoint, tell)
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
-    ended_by = _ended_by(prepared, searcher, began)
     book.record(RunEnded(ended_by))
     outcome = summarise(
         book,
@@ -211,6 +216,9 @@ def _finish(
         run_dir=folder,
         wall_seconds=time.time() - began,
         ended_by=ended_by,
+        failed=limits.failed,
+        budget=prepared.loaded.job.limits,
+        used=used,
         journal=searcher.book_path,
         checkpoint=str(checkpoint) if checkpoint else None,
         refitted=refitted is not None,
@@ -271,15 +279,3 @@ def _test(
     except Exception as error:  # noqa: BLE001 - the search is paid for: report it even if scoring fails
         kind, message = classify(error)
         return None, f"scoring on test data failed ({kind}): {message}"
-
-
-def _ended_by(prepared: Prepared, searcher: LLMSearch, began: float) -> str:
-    job, history = prepared.loaded.job, searcher.book.history()
-    if len(history.trials) >= job.trials:
-        return f"all {job.trials} trials were run"
-    finishes = [d.reason for d in searcher.book.decisions if d.action == "finish"]
-    if finishes:
-        return finishes[-1]
-    if job.time_budget_s and time.time() - began >= job.time_budget_s:
-        return f"the time budget of {job.time_budget_s:g} s was used up"
-    return "interrupted"
