@@ -24,10 +24,12 @@ from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
-from automl_gpt_ray.lanes import LOCAL_RULES, Lane, LaneRule
+from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
 from automl_gpt_ray.outages import OutagePolicy, Outages
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
+
+__all__ = ["LANGUAGE", "LOCAL_RULES", "LaneRule", "Prefetcher"]
 
 Chooser = Callable[[History, Collection[str]], str | None]
 FIRST = ("default", "recalled")

@@ -24,7 +24,8 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Journal, read_journal
-from automl_gpt_ray.prefetch import LANGUAGE, LaneRule, Prefetcher
+from automl_gpt_ray.lanes import LANGUAGE, LaneRule
+from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.records import Observation, TrialState
 
 SOON = 20.0
