@@ -77,6 +77,8 @@ class LLMOptions(BaseModel):
     def _http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
+        if url is not None and "@" in url:
+            raise ValueError("must not hold a name or a key | put the key into the variable that `api_key_env` names")
         return url
 
 
@@ -202,12 +204,17 @@ def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Lo
         InputError: With every problem found in the job and in its cards.
     """
     file = Path(path)
-    values = read_yaml(file, JobError)
+    values = override(read_yaml(file, JobError), overrides)
+    return read_job(values, str(file), file.parent)
+
+
+def override(values: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `values` with dotted keys replaced, or removed where the new value is None."""
     for key, value in (overrides or {}).items():
         if key in SHORT_FORMS and isinstance(values.get("budget"), dict):
             _override(values, ["budget", SHORT_FORMS[key]], None)
         _override(values, key.split("."), value)
-    return read_job(values, str(file), file.parent)
+    return values
 
 
 def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None = None) -> LoadedJob:

@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from automl_gpt_ray.records import Config, Message, Mode, Observation, Proposal, TrialState, Usage
 
+REPAIR = "-repair"
+"""Ends the call id of the second attempt at a reply."""
+
 
 @dataclass(frozen=True)
 class RunStarted:
@@ -109,6 +112,25 @@ class TrialStarted:
 
 
 @dataclass(frozen=True)
+class TrialRequeued:
+    """A trial that Ray lost with its driver is none; its proposal waits again."""
+
+    trial: str
+    reason: str
+    kind: Literal["requeued"] = "requeued"
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A trial's checkpoint of `step` lies at `path`, in Ray's storage."""
+
+    trial: str
+    step: int
+    path: str
+    kind: Literal["checkpoint"] = "checkpoint"
+
+
+@dataclass(frozen=True)
 class ResultReported:
     """A trial reported one step."""
 
@@ -165,6 +187,8 @@ Event = (
     | AdviceGiven
     | ProposalDropped
     | TrialStarted
+    | TrialRequeued
+    | CheckpointSaved
     | ResultReported
     | TrialEnded
     | Decision

@@ -17,12 +17,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable
+from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable, JournalError
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
 from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
 from automl_gpt_ray.outages import OutagePolicy, Outages
@@ -74,6 +75,7 @@ class Prefetcher:
         self._outages = Outages(outages or OutagePolicy(), book.record)
         self._wake = threading.Condition(book.lock)
         self._stopped = False
+        self._broken: JournalError | None = None
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -91,6 +93,11 @@ class Prefetcher:
                 thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
                 lane.threads.append(thread)
                 thread.start()
+
+    def readmit(self, source: str, version: int, made: Sequence[Proposal], wanted: int) -> None:
+        """Queue proposals of `source` that were thought of at `version`, before the driver was killed."""
+        with self._book.lock:
+            self._admit(self._lanes[source], replace(self._book.history(), version=version), made, wanted)
 
     def stop(self) -> None:
         """Let the lanes end; calls in flight are not waited for."""
@@ -124,8 +131,13 @@ class Prefetcher:
 
         Never waits. While the policy is to wait for a language model, only its own proposals and those that
         go first are handed out. `exhausted` turns True when the space holds nothing untried.
+
+        Raises:
+            JournalError: What happened could not be written down, here or in a lane: the run must end.
         """
         with self._wake:
+            if self._broken:
+                raise self._broken
             self._drop_outdated()
             history = self._book.history()
             waits = self._outages.waits
@@ -218,6 +230,10 @@ class Prefetcher:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
             self._failed(lane, wanted, error)
+            return
+        except JournalError as error:
+            with self._wake:
+                self._broken = error
             return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))

@@ -8,18 +8,18 @@ limits.ending(supply)        # None; or why no further trial begins
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import timedelta
 from typing import Any, Protocol, final
 
-from automl_gpt_ray.book import Book, Spending
+from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import PAID, Budget, Ending, Used, endings
-from automl_gpt_ray.events import Decision, RunResumed, TrialEnded
-from automl_gpt_ray.journal import Entry
+from automl_gpt_ray.events import Decision, TrialEnded
 from automl_gpt_ray.llm.budgeted import Budgeted, Spent
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.records import History, TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
+from automl_gpt_ray.spending import Spending
 
 Chooser = Callable[[History, Collection[str]], str | None]
 
@@ -47,7 +47,7 @@ class RunBudget:
         budget: Its limits.
         book: The run's; what it holds already counts.
         gpus: GPUs of each trial, for `gpu_hours`.
-        before_s: Seconds that earlier parts of the run took; see `searched_seconds`.
+        before_s: Seconds that earlier parts of the run took.
         clock: Monotonic seconds.
     """
 
@@ -115,6 +115,11 @@ class RunBudget:
         """What ended the run, for a person."""
         ended = self.ended or self._found(None)
         return ended.reason if ended else "interrupted"
+
+    @property
+    def over(self) -> bool:
+        """Whether a limit has been reached; written down nowhere."""
+        return self._found(None) is not None
 
     @property
     def failed(self) -> bool:
@@ -191,13 +196,3 @@ def completed(budget: Budget, about: Mapping[str, Any]) -> Budget:
         return budget
     seconds = budget.seconds if budget.seconds is not None else known.get("seconds")
     return budget.model_copy(update={"trials": known.get("trials"), "seconds": seconds})
-
-
-def searched_seconds(entries: Iterable[Entry]) -> float:
-    """Return the seconds that a run has gone on, by its journal; the pauses before it was resumed left out."""
-    total, last = 0.0, None
-    for entry in entries:
-        if last is not None and not isinstance(entry.event, RunResumed):
-            total += max(0.0, entry.time - last)
-        last = entry.time
-    return total

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
@@ -22,7 +23,7 @@ from automl_gpt_ray.errors import (
     LLMError,
     LLMRejected,
 )
-from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
@@ -54,7 +55,7 @@ class LanguageAdvisor:
         completion = self._ask(call, "propose", prompt, history, wanted)
         result = self._read(completion, history)
         if isinstance(result, ReplyError):
-            call += "-repair"
+            call += REPAIR
             again = repair_prompt(prompt, completion.text, result.problems)
             completion = self._ask(call, "repair", again, history, wanted)
             result = self._read(completion, history)
@@ -82,6 +83,14 @@ def _advice_error(error: LLMError) -> AdviceError:
     if isinstance(error, LLMBudgetExceeded):
         return AdviceSpent(str(error))
     return AdviceRejected(str(error), outage=True) if isinstance(error, LLMRejected) else AdviceError(str(error), True)
+
+
+def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
+    """Return the proposals of a reply that came in but was not read, because the driver was killed."""
+    result = read_reply(reply.text, reply.finish, brief, history)
+    if isinstance(result, ReplyError):
+        return result
+    return _proposals(result, prompt.call, replace(history, version=prompt.history_version))[: prompt.wanted]
 
 
 def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:

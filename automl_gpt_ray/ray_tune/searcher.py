@@ -19,7 +19,6 @@ import json
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -33,18 +32,21 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import Budget, Ending
 from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.events import ResultReported, RunResumed, RunStarted, TrialEnded
-from automl_gpt_ray.journal import FILE_NAME, Journal
+from automl_gpt_ray.events import ResultReported, TrialEnded, TrialRequeued
+from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.opening import open_book, read_unread
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import observation
+from automl_gpt_ray.ray_tune.results import Clocks, observation
+from automl_gpt_ray.ray_tune.snapshot import known_trials
 from automl_gpt_ray.records import Objective, TrialState
-from automl_gpt_ray.run_budget import RunBudget, completed, searched_seconds, with_rays, within
+from automl_gpt_ray.replies import SOURCE as LANGUAGE
+from automl_gpt_ray.run_budget import RunBudget, completed, with_rays, within
 from automl_gpt_ray.space import SearchSpace
 
+COPY = ".journal.json"
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -109,7 +111,8 @@ class LLMSearch(Searcher):
         self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
         self.listener: Callable[[], object] | None = None
         self._limits: RunBudget | None = None
-        self._before_s = 0.0
+        self._clocks = Clocks()
+        self.closed: frozenset[str] = frozenset()
         self._book: Book | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
@@ -158,19 +161,21 @@ class LLMSearch(Searcher):
         """What the run has used of its budget, and what ended it."""
         if self._limits is None:
             budget = completed(self._budget, self.book.started.about if self.book.started else {})
-            self._limits = RunBudget(budget, self.book, self._gpus, self._before_s)
+            self._limits = RunBudget(budget, self.book, self._gpus, self.book.seconds)
         return self._limits
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record one step of a trial."""
-        if self.book.trial(trial_id) is not None:
-            self.book.record(ResultReported(trial_id, observation(result, self._step_key)))
+        trial = self.book.trial(trial_id)
+        if trial is not None and trial_id not in self.closed:
+            seen = self._clocks.total(trial, observation(result, self._step_key))
+            self.book.record(ResultReported(trial_id, seen))
             self.limits.saw(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None:
+        if trial is None or trial_id in self.closed:
             return
         state, failure = TrialState.STOPPED, None
         if error:
@@ -181,7 +186,7 @@ class LLMSearch(Searcher):
             # returned; a new one means that a scheduler or stopper ended it there.
             returned = bool(trial.observations) and trial.last_step == seen.step
             if not returned:
-                self.book.record(ResultReported(trial_id, seen))
+                self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
             state = TrialState.COMPLETED if returned or seen.step >= self.brief.max_steps else TrialState.STOPPED
         self.book.record(TrialEnded(trial_id, state, failure))
         self.limits.saw(trial_id)
@@ -190,16 +195,40 @@ class LLMSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Copy the journal into Ray's snapshot; the journal itself is always newer."""
-        shutil.copyfile(self.book_path, f"{checkpoint_path}.journal")
+        # Ray fetches nothing but *.json and *.pkl from a remote storage path.
+        shutil.copyfile(self.book_path, f"{checkpoint_path}{COPY}")
         Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone."""
-        copy = Path(f"{checkpoint_path}.journal")
+        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
+
+        Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
+        """
+        copy = Path(f"{checkpoint_path}{COPY}")
         if not self.book_path.exists() and copy.exists():
             self.book_path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(copy, self.book_path)
         self.close()
+        known = known_trials(Path(checkpoint_path).parent)
+        if known is not None:
+            self.reconcile(known)
+
+    def reconcile(self, known: Mapping[str, bool]) -> None:
+        """Settle what the journal and Ray disagree about, after the driver was killed.
+
+        A trial under way that Ray does not know is trained anew under another id: its proposal goes back
+        to the head of the queue. One that has ended but that Ray takes up again is in `closed`: its
+        further results are ignored.
+
+        Args:
+            known: Trial id to whether Ray takes it for ended.
+        """
+        history = self.book.history()
+        for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
+            if trial.id not in known:
+                self.book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
+        ended = {trial.id for trial in history.trials if trial.state.ended}
+        self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
     def close(self) -> None:
         """Stop the background workers and close the journal; both open again on use."""
@@ -249,24 +278,14 @@ class LLMSearch(Searcher):
         self._supply = Prefetcher(
             self.book, self.brief.space, mixture.advisors, choose, self._seed, outages=self._outages
         )
+        if LANGUAGE in mixture.advisors:
+            read_unread(self.book, self.brief, self._supply)
         self._supply.start()
         return self._supply
 
     def _open_book(self) -> Book:
-        journal = Journal(self.book_path, partial(redact, secrets=secrets_in()))
-        book, self._before_s = Book(journal), searched_seconds(journal.entries)
-        brief = self.brief
-        if book.started is None:
-            objective, default = brief.objective, brief.space.default
-            about = {"space": brief.space.explain(), "budget": self._budget.model_dump(), **self._about}
-            book.record(
-                RunStarted(
-                    objective.metric, objective.mode, brief.max_steps, self._seed, default, brief.to_dict(), about
-                )
-            )
-        else:
-            book.record(RunResumed(journal.damage))
-        return book
+        about = {"budget": self._budget.model_dump(mode="json"), **self._about}
+        return open_book(self.book_path, self.brief, self._seed, about)
 
     def _failure(self, trial_id: str) -> str:
         trial = self.book.trial(trial_id)
