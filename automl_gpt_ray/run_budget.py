@@ -65,7 +65,8 @@ class RunBudget:
         self._seconds: dict[str, float] = {}
         self._training: dict[str, float] = {}
         self._all_steps, self._all_seconds = 0, 0.0
-        self._stopped = self._draining = False
+        self._draining = False
+        self._stopped_at: float | None = None
         self.ended: Ending | None = None
         for trial in book.history().trials:
             self.saw(trial.id)
@@ -84,8 +85,11 @@ class RunBudget:
             self._training.pop(trial_id, None)
 
     def used(self) -> Used:
-        """Return what has been used; the time since a running trial's last report counts as training."""
-        now, spending = self._clock(), self._book.spending
+        """Return what has been used, until running trials were stopped if they were.
+
+        The time since a running trial's last report counts as training.
+        """
+        now, spending = self._stopped_at or self._clock(), self._book.spending
         training = self._all_seconds + sum(now - at for at in self._training.values())
         return Used(
             trials=len(self._steps),
@@ -130,8 +134,8 @@ class RunBudget:
         """Return whether running trials must stop now; they are written down as ended, once."""
         if self.ended is None or not self.ended.at_once:
             return False
-        if not self._stopped:
-            self._stopped = True
+        if self._stopped_at is None:
+            self._stopped_at = self._clock()
             history = self._book.history()
             for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
                 full = trial.last_step >= history.max_step

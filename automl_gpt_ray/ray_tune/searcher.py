@@ -154,7 +154,10 @@ class LLMSearch(Searcher):
 
     def stops_trials(self) -> bool:
         """Return whether running trials must stop now: a budget is spent, or the outage policy ends the run."""
-        return self._supply is not None and bool(self.limits.ending(self._supply)) and self.limits.stops_trials()
+        stops = self._supply is not None and bool(self.limits.ending(self._supply)) and self.limits.stops_trials()
+        if stops and self.listener:  # nobody else will be called back
+            self.listener()
+        return stops
 
     @property
     def limits(self) -> RunBudget:
