@@ -89,7 +89,8 @@ class RunBudget:
 
         The time since a running trial's last report counts as training.
         """
-        now, spending = self._stopped_at or self._clock(), self._book.spending
+        now = self._clock() if self._stopped_at is None else self._stopped_at
+        spending = self._book.spending
         training = self._all_seconds + sum(now - at for at in self._training.values())
         return Used(
             trials=len(self._steps),
