@@ -50,11 +50,11 @@ EVENTS = (
     ProposalDropped("p2", "stale"),
     TrialStarted("t1", PROPOSAL),
     ResultReported("t1", Observation(1, METRICS, 0.5)),
-    CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
-    TrialRequeued("t2", "Ray did not know of it"),
     TrialEnded("t1", TrialState.FAILED, "oom", "out of memory"),
     Decision("run", "outage", "down", "prefetch"),
     Scored("t1", {"accuracy": 0.75, "loss": math.inf}),
+    CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
+    TrialRequeued("t2", "Ray did not know of it"),
     RunEnded("12 trials were trained"),
 )
 
