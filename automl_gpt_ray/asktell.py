@@ -20,7 +20,7 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst
 from automl_gpt_ray.advisors.mixture import Mixture
-from automl_gpt_ray.advisors.recipe import team_formed
+from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
@@ -50,9 +50,7 @@ class AskTell:
             self.book.record(
                 RunStarted(objective.metric, objective.mode, brief.max_steps, seed, default, brief.to_dict())
             )
-        team = team_formed(advisor, "ask_tell", seed)
-        if team != self.book.team:
-            self.book.record(team)
+        form_team(self.book, advisor, "ask_tell", seed)
 
     @property
     def history(self) -> History:

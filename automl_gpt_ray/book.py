@@ -15,7 +15,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import singledispatchmethod
 
 from automl_gpt_ray.errors import JournalError
@@ -40,17 +40,8 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
-from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState, Usage
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What language models have cost so far."""
-
-    calls: int = 0
-    failures: int = 0
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
+from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.spending import Spending
 
 
 class Book:
@@ -217,13 +208,7 @@ class Book:
     def _(self, event: ReplyReceived) -> None:
         if event.call in self._calls:
             self._calls[event.call] = (self._calls[event.call][0], event)
-        spent = self.spending
-        self.spending = replace(
-            spent,
-            calls=spent.calls + 1,
-            usage=spent.usage + event.usage,
-            seconds=spent.seconds + event.seconds,
-        )
+        self.spending = self.spending.after(event)
 
     @_apply.register
     def _(self, event: CallFailed) -> None:

@@ -28,9 +28,14 @@ app = typer.Typer(
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
 
+OUTAGE = 3
+"""Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
+
 JobFile = Annotated[Path, typer.Argument(help="Job file (YAML).", show_default=False)]
 Trials = Annotated[int | None, typer.Option(help="Number of trials.")]
 Time = Annotated[float | None, typer.Option(help="Wall-clock limit of the search, in seconds.")]
+Tokens = Annotated[int | None, typer.Option(help="Most tokens to and from the language model.")]
+Money = Annotated[float | None, typer.Option(help="Most US dollars for them; the job holds `budget.prices`.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local Ray.")]
 DataPath = Annotated[Path | None, typer.Option(help="Folder or file of the data; replaces the Data Card's.")]
 LLMModel = Annotated[str | None, typer.Option(help="Language model that is put in charge.")]
@@ -45,6 +50,8 @@ def run(
     job: Annotated[Path | None, typer.Argument(help="Job file (YAML).", show_default=False)] = None,
     trials: Trials = None,
     time: Time = None,
+    tokens: Tokens = None,
+    money: Money = None,
     address: Address = None,
     data_path: DataPath = None,
     llm_model: LLMModel = None,
@@ -57,8 +64,13 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
 ) -> None:
-    """Run a job: train for real, keep the best model, report its metrics on held-out test data."""
+    """Run a job: train for real, keep the best model, report its metrics on held-out test data.
+
+    Exit code: 0, 1 without a usable trial, 2 where the job is wrong, 3 where an outage ended the run.
+    """
     overrides = _overrides(trials, time, address, data_path, llm_model, llm_url, no_llm, seed, settings)
+    paid = {"budget.tokens": tokens, "budget.money": money}
+    overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
     loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
 
@@ -75,7 +87,7 @@ def run(
         sys.stdout.write(outcome.to_json() + "\n")
     else:
         show_outcome(console, outcome)
-    raise typer.Exit(0 if outcome.best_config is not None else 1)
+    raise typer.Exit(OUTAGE if outcome.failed else 0 if outcome.best_config is not None else 1)
 
 
 @app.command()

@@ -119,11 +119,18 @@ class ProposalDropped:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal becomes a trial. `shares` are what each source was trusted with at that moment."""
+    """A proposal becomes a trial.
+
+    The other fields are what else the choice depended on at that moment: what each source was trusted
+    with, why sources could not be asked, whether those are waited for, and who goes before all others.
+    """
 
     trial: str
     proposal: Proposal
     shares: Mapping[str, float] = field(default_factory=dict)
+    outages: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = False
+    urgent: tuple[str, ...] = ()
     kind: Literal["trial_started"] = "trial_started"
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.events import AdviceGiven, Decision, Event, RunResumed, TeamFormed
+from automl_gpt_ray.lanes import LaneRule
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.space import SearchSpace
 
@@ -27,31 +27,6 @@ EMERGENCY = "random"
 OUTDATED = "too much has been learned since it was made"
 REPLACED = "replaced by one that knows the latest results"
 DRAWS = 200
-_OUTAGE = " cannot be asked: "
-
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
 
 
 @dataclass(frozen=True)
@@ -107,18 +82,23 @@ def outdated(book: Book, rules: Mapping[str, LaneRule], outages: Collection[str]
     return [p for p, rule in judged if book.epochs_since(p.history_version) > rule.fresh_epochs]
 
 
-def pick(history: History, choose: Chooser, outages: Mapping[str, str]) -> Proposal | None:
+def pick(
+    history: History, choose: Chooser, outages: Mapping[str, str], waits: bool = False, urgent: Sequence[str] = ()
+) -> Proposal | None:
     """Return the queued proposal that is next, None when none waits.
 
     Args:
         history: The run so far.
         choose: Which of the sources that are ready is due.
         outages: Source to message of those that cannot be asked now; noted on the proposal.
+        waits: Whether only those may start that cannot be asked now, and those that go first.
+        urgent: Sources that go before the one that is due.
     """
     queues: dict[str, Proposal] = {}
     for queued in history.pending:
-        queues.setdefault(queued.source, queued)
-    source = next((s for s in FIRST if s in queues), None)
+        if not waits or queued.source in FIRST or queued.source in outages:
+            queues.setdefault(queued.source, queued)
+    source = next((s for s in (*FIRST, *urgent) if s in queues), None)
     source = source or choose(history, queues.keys()) or next(iter(queues), None)
     return None if source is None else noted(queues[source], outages)
 
@@ -140,18 +120,3 @@ def noted(chosen: Proposal, outages: Mapping[str, str]) -> Proposal:
         return chosen
     notes = tuple(f"`{source}` could not be asked: {message}" for source, message in outages.items())
     return replace(chosen, notes=(*chosen.notes, *notes))
-
-
-def outage_began(source: str, message: str) -> Decision:
-    """Return the event that says that `source` cannot be asked."""
-    return Decision("run", "outage", f"{source}{_OUTAGE}{message}", by="prefetch")
-
-
-def outages_after(outages: Mapping[str, str], event: Event) -> Mapping[str, str]:
-    """Return which sources cannot be asked after `event`, given which could not before it."""
-    if isinstance(event, Decision) and event.action == "outage":
-        source, _, message = event.reason.partition(_OUTAGE)
-        return {**outages, source: message}
-    if isinstance(event, AdviceGiven) and event.source in outages:
-        return {source: message for source, message in outages.items() if source != event.source}
-    return {} if isinstance(event, TeamFormed | RunResumed) else outages

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from automl_gpt_ray.budget import KINDS, amount
 from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.plan import Plan
@@ -36,6 +37,10 @@ def show_start(console: Console, loaded: LoadedJob) -> None:
     goal = f"{loaded.model.name} on {loaded.data.name}: {job.trials} trials of up to {brief.max_steps} steps"
     verb = "maximising" if brief.objective.mode == "max" else "minimising"
     console.print(f"{goal}, {verb} {brief.objective.metric}.", markup=False)
+    limits = {kind: limit for kind, limit in job.limits.limits.items() if kind != "trials"}
+    if limits:
+        shown = ", ".join(f"{amount(limit)} {KINDS[kind]}" for kind, limit in limits.items())
+        console.print(f"It ends earlier once it has used {shown}.", markup=False)
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -68,6 +73,10 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         f"{outcome.completion_tokens} out",
         markup=False,
     )
+    for kind, limit in outcome.budget.items():
+        if kind in outcome.used:
+            line = f"budget: {amount(outcome.used[kind])} of {amount(limit)} {KINDS.get(kind, kind)}"
+            console.print(line, markup=False)
     for warning in outcome.warnings:
         console.print(f"WARNING: {warning}", style="yellow", markup=False)
     console.print(f"ended because {outcome.ended_by}", markup=False)

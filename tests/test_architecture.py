@@ -21,15 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("events", "intervals", "metrics", "parameters", "yaml_file"),
-    ("space", "journal"),
+    ("budget", "events", "intervals", "metrics", "parameters", "yaml_file"),
+    ("space", "journal", "spending"),
     ("cards",),
     ("brief",),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
-    ("asktell", "plan", "queue_rules", "prefetch"),
+    ("lanes", "queue_rules", "asktell", "opening", "outages", "plan", "prefetch", "run_budget"),
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),

@@ -13,7 +13,15 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceError, LLMError
+from automl_gpt_ray.errors import (
+    AdviceError,
+    AdviceRejected,
+    AdviceSpent,
+    AdviceUnusable,
+    LLMBudgetExceeded,
+    LLMError,
+    LLMRejected,
+)
 from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
@@ -52,7 +60,7 @@ class LanguageAdvisor:
             result = self._read(completion, history)
         if isinstance(result, ReplyError):
             self._record(CallFailed(call, result.kind, str(result), completion.seconds))
-            raise AdviceError(f"the language model's reply could not be used, even after a repair: {result}")
+            raise AdviceUnusable(f"the language model's reply could not be used, even after a repair: {result}")
         return proposals_of(result, call, history.version)[:wanted]
 
     def prompt(self, history: History, wanted: int) -> Prompt:
@@ -69,9 +77,15 @@ class LanguageAdvisor:
             answer = self._client.complete(prompt, schema)
         except LLMError as error:
             self._record(CallFailed(call, type(error).__name__, str(error)))
-            raise AdviceError(str(error), outage=True) from error
+            raise _advice_error(error) from error
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
+
+
+def _advice_error(error: LLMError) -> AdviceError:
+    if isinstance(error, LLMBudgetExceeded):
+        return AdviceSpent(str(error))
+    return AdviceRejected(str(error), outage=True) if isinstance(error, LLMRejected) else AdviceError(str(error), True)
 
 
 def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:

@@ -16,6 +16,7 @@ from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import TeamFormed
 from automl_gpt_ray.prompts.paragraph import VERSION
@@ -40,9 +41,11 @@ class Stranger:
         raise NotDerivable(f"the advisor `{self._name}` is not one of this package's")
 
 
-def team_formed(advisor: Advisor, loop: Literal["prefetch", "ask_tell"], seed: int) -> TeamFormed:
-    """Return the event that says who advises from here on."""
-    return TeamFormed(recipe_of(advisor), loop, seed, versions())
+def form_team(book: Book, advisor: Advisor, loop: Literal["prefetch", "ask_tell"], seed: int) -> None:
+    """Write down who advises from here on, where that is news."""
+    team = TeamFormed(recipe_of(advisor), loop, seed, versions())
+    if team != book.team:
+        book.record(team)
 
 
 def versions() -> dict[str, str]:

@@ -204,9 +204,11 @@ class Checks:
         if event.reason != OUTDATED:
             raise NotDerivable(f"no rule drops a proposal because `{event.reason[:60]}`")
         course = self._course
-        due = outdated(course.now, course.rules, course.outages)
-        derived = ProposalDropped(due[0].id, OUTDATED) if due else None
-        self._findings.compare(DROPS, seq, event.proposal, event, derived)
+        # Nothing of a source that cannot be asked is dropped; each choice tells which could not.
+        due = [p.id for p in outdated(course.now, course.rules, ())]
+        self._findings.compare(
+            DROPS, seq, event.proposal, event.proposal, event.proposal if event.proposal in due else None
+        )
 
     def _choice(self, event: TrialStarted, seq: int, kind: str) -> None:
         course = self._course
@@ -215,10 +217,10 @@ class Checks:
         if course.team.loop == "ask_tell":
             chosen = history.pending[0] if history.pending else None
         else:
-            if due := outdated(course.book, course.rules, course.outages):
+            if due := outdated(course.book, course.rules, event.outages):
                 self._findings.different(DROPS, seq, subject, "", f"{due[0].id} waits", f"{due[0].id} is dropped")
-            chosen = pick(history, course.mixture.choose, course.outages)
-            chosen = chosen or draw(course.brief.space, course.team.seed, history, course.outages)
+            chosen = pick(history, course.mixture.choose, event.outages, event.waits, event.urgent)
+            chosen = chosen or draw(course.brief.space, course.team.seed, history, event.outages)
         self._findings.compare(kind, seq, subject, event.proposal, chosen)
 
     def _trust(self, event: TrialStarted, seq: int) -> None:

@@ -14,8 +14,8 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import RunResumed, RunStarted, TeamFormed
 from automl_gpt_ray.journal import SKIPPED, Entry
+from automl_gpt_ray.lanes import LOCAL_RULES, LaneRule
 from automl_gpt_ray.llm.scripted import Scripted
-from automl_gpt_ray.queue_rules import LOCAL_RULES, LaneRule, outages_after
 from automl_gpt_ray.records import History
 from automl_gpt_ray.replay.calls import Calls, Retold
 
@@ -35,7 +35,6 @@ class Course:
 
     def __init__(self, last_use: Mapping[int, int]) -> None:
         self.book = Book()
-        self.outages: Mapping[str, str] = {}
         self._last_use = last_use
         self._moments: dict[int, History] = {}
         self._expiry: dict[int, list[int]] = defaultdict(list)
@@ -58,7 +57,6 @@ class Course:
         if self.book.started is None and not isinstance(event, RunStarted):
             return
         self.book.apply(entry)
-        self.outages = outages_after(self.outages, event)
         if isinstance(event, RunStarted) and event.brief:
             self._brief = Brief.from_dict(event.brief)
         if isinstance(event, TeamFormed) and self._brief:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 from automl_gpt_ray.book import Book
@@ -14,7 +15,7 @@ KIND = "outcome"
 
 def recompose(book: Book, saved: Outcome, ended_by: str) -> Outcome:
     """Return the outcome of a run; what only its runner knew is taken from `saved`."""
-    return summarise(
+    derived = summarise(
         book,
         name=saved.name,
         run_dir=Path(saved.run_dir),
@@ -26,6 +27,7 @@ def recompose(book: Book, saved: Outcome, ended_by: str) -> Outcome:
         test=book.tested.metrics if book.tested else None,
         test_note=saved.test_note,
     )
+    return replace(derived, failed=saved.failed, budget=saved.budget, used=saved.used)
 
 
 def saved_outcome(folder: Path) -> Outcome | None:

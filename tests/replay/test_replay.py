@@ -147,7 +147,7 @@ def test_an_outage_is_noted_on_trials_and_comes_out_the_same(tmp_path):
     searched(tmp_path, Model(lambda n: LLMUnavailable(f"down for the {next(messages)}th time")), 15)
     events = [e.event for e in read_journal(tmp_path / FILE_NAME)]
     assert sum(isinstance(e, Decision) and e.action == "outage" for e in events) == 1
-    assert any("could not be asked: down for the 0th time" in str(getattr(e, "proposal", "")) for e in events)
+    assert any("could not be asked: down for the" in str(getattr(e, "proposal", "")) for e in events)
     assert all_same(replay(tmp_path))
 
 
