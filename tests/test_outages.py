@@ -57,14 +57,7 @@ def supply(monkeypatch):
         book.record(RunStarted("accuracy", "max", 4, 0, PLAIN.default))
         team = {"language": model, "classical": Classical()}
         rules = {"language": LaneRule(workers=1, batch=1)}
-        prefetcher = Prefetcher(
-            book,
-            PLAIN,
-            team,
-            lambda history, ready: next(iter(ready), None),
-            rules=rules,
-            outages=OutagePolicy(*policy),
-        )
+        prefetcher = Prefetcher(book, PLAIN, team, model_first, rules=rules, outages=OutagePolicy(*policy))
         prefetcher.book = book
         made.append(prefetcher)
         prefetcher.start()
