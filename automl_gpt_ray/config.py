@@ -47,6 +47,8 @@ class LLMOptions(BaseModel):
         timeout_s: Longest wait for one reply, in seconds.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
+        max_prompt_tokens: Longest prompt in tokens, estimated on the high side before each call. A longer
+            one tells less: fewer latest trials, fewer best, no insight, ... None for no limit.
         structured: `auto` uses structured output where the server has it.
         record: Folder in which replies are recorded.
         replay: Answer from `record` only, without a server.
@@ -66,6 +68,7 @@ class LLMOptions(BaseModel):
     timeout_s: float = Field(default=60.0, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
+    max_prompt_tokens: int | None = Field(default=16_000, ge=500)
     structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     record: str | None = None
     replay: bool = False

@@ -59,13 +59,21 @@ class TeamFormed:
 
 @dataclass(frozen=True)
 class PromptSent:
-    """A language model is about to be asked."""
+    """A language model is about to be asked.
+
+    `tokens` is the estimate of `prompts.tokens`, `max_tokens` the limit on it; `informed` tells whether
+    the advisor looks at the optimiser's insight. With the brief, the seed and the history of that version
+    they give the prompt again.
+    """
 
     call: str
     purpose: str
     history_version: int
     messages: tuple[Message, ...]
     wanted: int = 0
+    tokens: int = 0
+    max_tokens: int | None = None
+    informed: bool = False
     kind: Literal["prompt"] = "prompt"
 
 
@@ -80,6 +88,16 @@ class ReplyReceived:
     seconds: float
     finish: str
     kind: Literal["reply"] = "reply"
+
+
+@dataclass(frozen=True)
+class ReplyRead:
+    """Some of a reply can be used: `usable` proposals; `problems` are what was wrong with the others."""
+
+    call: str
+    usable: int
+    problems: tuple[str, ...]
+    kind: Literal["reply_read"] = "reply_read"
 
 
 @dataclass(frozen=True)
@@ -207,6 +225,7 @@ Event = (
     | TeamFormed
     | PromptSent
     | ReplyReceived
+    | ReplyRead
     | CallFailed
     | AdviceGiven
     | ProposalDropped

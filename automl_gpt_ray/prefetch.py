@@ -231,7 +231,7 @@ class Prefetcher:
 
     def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made` in place of what is stale, and return how many that were."""
-        admitted = admit(self._book, self._space, lane.source, made, lane.rule)
+        admitted = admit(self._book, lane.source, made, lane.rule)
         for old in admitted.dropped:
             self._book.record(ProposalDropped(old, REPLACED))
         if admitted.new or admitted.problems:

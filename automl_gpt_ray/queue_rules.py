@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.lanes import LaneRule
 from automl_gpt_ray.records import History, Proposal
@@ -44,22 +44,21 @@ class Admission:
     problems: tuple[str, ...]
 
 
-def admit(book: Book, space: SearchSpace, source: str, made: Sequence[Proposal], rule: LaneRule) -> Admission:
+def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule) -> Admission:
     """Return which of `made` are new and which stale proposals of the same source they replace."""
-    known = taken(space, book.history())
+    known = taken(book.history())
     stale = [p for p in book.queued(source) if not is_fresh(book, p, rule)]
-    known -= {space.key(p.config) for p in stale}
+    known -= {p.key for p in stale}
     new, problems = list[Proposal](), list[str]()
     for p in made:
-        key = space.key(p.config)
-        if key in known:
+        if p.key in known:
             problems.append(f"{p.id} was proposed by somebody else meanwhile")
         else:
-            known.add(key)
+            known.add(p.key)
             new.append(p)
     # One that was thought of again goes first: it must not stand in the queue twice.
-    again = {space.key(p.config) for p in new}
-    stale.sort(key=lambda p: space.key(p.config) not in again)
+    again = {p.key for p in new}
+    stale.sort(key=lambda p: p.key not in again)
     return Admission(tuple(p.id for p in stale[: len(new)]), tuple(new), tuple(problems))
 
 
@@ -105,13 +104,11 @@ def pick(
 
 def draw(space: SearchSpace, seed: int, history: History, outages: Mapping[str, str]) -> Proposal | None:
     """Return an untried configuration drawn at random, None when there seems to be none."""
-    rng, known = generator(seed, history, salt=3), taken(space, history)
-    for _ in range(DRAWS):
-        config = space.sample(rng)
-        if space.key(config) not in known:
-            reason = "drawn at random: no other proposal was ready"
-            return noted(proposal(EMERGENCY, history, 0, config, reason), outages)
-    return None
+    rng = generator(seed, history, salt=3)
+    config = untried(space, taken(history), lambda: space.sample(rng), rng, DRAWS)
+    if config is None:
+        return None
+    return noted(proposal(EMERGENCY, history, 0, config, "drawn at random: no other proposal was ready"), outages)
 
 
 def noted(chosen: Proposal, outages: Mapping[str, str]) -> Proposal:

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("budget", "events", "intervals", "metrics", "parameters", "yaml_file"),
+    ("budget", "events", "insight", "intervals", "metrics", "parameters", "yaml_file"),
     ("space", "journal", "spending"),
     ("cards",),
     ("brief",),

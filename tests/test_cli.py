@@ -46,7 +46,7 @@ def saved(tmp_path, **changes):
 def test_help_names_the_commands():
     result = CliRunner().invoke(cli.app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "plan", "cards"):
+    for command in ("run", "plan", "replay", "cards"):
         assert command in result.output
     for command in (["run", "--help"], ["plan", "--help"], ["cards", "--help"], ["cards", "describe", "--help"]):
         assert CliRunner().invoke(cli.app, command).exit_code == 0

@@ -68,7 +68,7 @@ def recipe_of(advisor: Advisor) -> dict[str, Any]:
     if isinstance(advisor, LocalAdvisor):
         return {"type": "local", "seed": advisor.seed, "scales": list(advisor.scales)}
     if isinstance(advisor, LanguageAdvisor):
-        return {"type": "language"}
+        return {"type": "language"}  # each prompt tells what else it was composed from
     return {"type": "unknown", "name": type(advisor).__name__}
 
 

@@ -116,6 +116,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         max_steps=job.max_steps,
         step_key=STEP,
         sampler=job.classical,
+        max_prompt_tokens=job.llm.max_prompt_tokens if job.llm else None,
         budget=job.limits,
         gpus=job.resources.gpu,
         outages=OutagePolicy(job.llm.on_outage, job.llm.wait_s) if job.llm else None,

@@ -56,8 +56,7 @@ UNKNOWN_STEPS = 100
 class LLMSearch(Searcher):
     """A Ray Tune searcher in which a language model, Optuna and local moves share the trials.
 
-    Without `llm` it is the classical optimiser and local moves alone. The first trial is always the
-    default configuration.
+    Without `llm`: the classical optimiser and local moves. The first trial is the default configuration.
 
     Args:
         llm: The language model.
@@ -72,6 +71,7 @@ class LLMSearch(Searcher):
         step_key: Result key that counts steps; by default the trainable's `step`, else
             `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
+        max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
         budget: What the run may use; `trials` and `seconds` are Ray's `num_samples` and `time_budget_s` where
             it does not say. `StopAtBudget` stops running trials too.
@@ -95,6 +95,7 @@ class LLMSearch(Searcher):
         max_steps: int | None = None,
         step_key: str | None = None,
         sampler: SamplerName = "tpe",
+        max_prompt_tokens: int | None = None,
         mixture: Mixture | None = None,
         budget: Budget | None = None,
         gpus: float = 0.0,
@@ -104,7 +105,7 @@ class LLMSearch(Searcher):
         about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
-        self._llm, self._sampler, self._seed = llm, sampler, seed
+        self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
         self._mixture, self._about = mixture, dict(about or {})
@@ -113,8 +114,7 @@ class LLMSearch(Searcher):
         self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
         self.listener: Callable[[], object] | None = None
         self._limits: RunBudget | None = None
-        self._clocks = Clocks()
-        self.closed: frozenset[str] = frozenset()
+        self._clocks, self.closed = Clocks(), frozenset[str]()
         self._book: Book | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
@@ -279,7 +279,7 @@ class LLMSearch(Searcher):
     def _start(self) -> Prefetcher:
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
-        mixture = self._mixture or assemble(brief, llm, self._sampler, self._seed, book.record)
+        mixture = self._mixture or assemble(brief, llm, self._sampler, self._seed, book.record, self._limit)
         form_team(book, mixture, "prefetch", self._seed)
         supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
         self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)

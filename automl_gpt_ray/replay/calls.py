@@ -11,11 +11,12 @@ from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import REPAIR, CallFailed, PromptSent, ReplyReceived
-from automl_gpt_ray.prompts.paragraph import repair_prompt
+from automl_gpt_ray.insight import Insight
+from automl_gpt_ray.prompts.paragraph import proposal_prompt, repair_prompt
 from automl_gpt_ray.records import History, Message, Prompt, Proposal
 from automl_gpt_ray.replies import Drafts, ReplyError
 
-AskedFor = Callable[[History, int], Prompt]
+InsightOf = Callable[[History], Insight | None]
 
 
 @dataclass
@@ -42,7 +43,7 @@ class Call:
         """Return the proposals of the reply; empty when it holds none that can be used."""
         if not isinstance(self.result, Drafts):
             return []
-        return proposals_of(self.result, self.sent.call, self.sent.history_version)[: self.sent.wanted]
+        return proposals_of(self.result, self.sent.call, self.sent.history_version)
 
 
 @final
@@ -51,11 +52,11 @@ class Calls:
 
     Args:
         brief: What is tuned.
-        asked_for: Composes the prompt for a history and a number of proposals.
+        insight: What the optimiser knows after a history.
     """
 
-    def __init__(self, brief: Brief, asked_for: AskedFor) -> None:
-        self._brief, self._asked_for = brief, asked_for
+    def __init__(self, brief: Brief, insight: InsightOf) -> None:
+        self._brief, self._insight = brief, insight
         self._open: dict[str, Call] = {}
 
     def sent(self, event: PromptSent, history: History) -> None:
@@ -70,19 +71,20 @@ class Calls:
             NotDerivable: What it continues is not in the journal.
         """
         if event.purpose == "propose":
-            return self._asked_for(history, event.wanted).messages
+            insight = self._insight(history) if event.informed else None
+            return proposal_prompt(self._brief, history, event.wanted, insight, event.max_tokens).messages
         first = self._open.get(event.call.removesuffix(REPAIR))
         if event.purpose != "repair" or first is None or first.reply is None:
             raise NotDerivable("what the prompt continues is not in the journal")
         problems = first.result.problems if isinstance(first.result, ReplyError) else ()
-        return repair_prompt(Prompt(first.sent.messages), first.reply.text, problems).messages
+        return repair_prompt(Prompt(first.sent.messages), first.reply.text, problems, event.max_tokens).messages
 
     def received(self, event: ReplyReceived) -> None:
         """Read a reply."""
         call = self._open.get(event.call)
         if call is not None and call.history is not None:
             call.reply = event
-            call.result = read_reply(event.text, event.finish, self._brief, call.history)
+            call.result = read_reply(event.text, event.finish, self._brief, call.history, call.sent.wanted)
             call.history = None
 
     def failed(self, event: CallFailed) -> Call | None:
@@ -100,7 +102,7 @@ class Calls:
     def reread(self, call: Call, now: History) -> None:
         """Read a reply of before the driver came back with what is known now; others stay as they are."""
         if call.late and call.reply:
-            call.result = read_reply(call.reply.text, call.reply.finish, self._brief, now)
+            call.result = read_reply(call.reply.text, call.reply.finish, self._brief, now, call.sent.wanted)
 
     def find(self, call: str) -> Call | None:
         """Return a call by its id."""

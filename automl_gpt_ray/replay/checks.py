@@ -20,6 +20,7 @@ from automl_gpt_ray.events import (
     CallFailed,
     PromptSent,
     ProposalDropped,
+    ReplyRead,
     ReplyReceived,
     TrialStarted,
 )
@@ -31,7 +32,7 @@ from automl_gpt_ray.replay.calls import Call
 from automl_gpt_ray.replay.course import Course
 from automl_gpt_ray.replay.report import Findings
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
-from automl_gpt_ray.replies import ReplyError
+from automl_gpt_ray.replies import Drafts, ReplyError
 
 PROMPTS, REPLIES, DROPS, CHOICES, DRAWS, TRUST = "prompts", "replies", "drops", "choices", "random draws", "trust"
 UNREAD = "nothing came of it before the run ended"
@@ -78,10 +79,8 @@ class Checks:
         match event:
             case PromptSent():
                 self._guarded(PROMPTS, seq, lambda: self._prompt(event, seq))
-            case ReplyReceived():
-                self._guarded(REPLIES, seq, lambda: self._course.calls.received(event))
-            case CallFailed():
-                self._guarded(REPLIES, seq, lambda: self._failure(event, seq))
+            case ReplyReceived() | ReplyRead() | CallFailed():
+                self._guarded(REPLIES, seq, lambda: self._answer(event, seq))
             case AdviceGiven():
                 self._guarded(_kind_of(event), seq, lambda: self._advice(event, seq))
             case ProposalDropped():
@@ -111,6 +110,25 @@ class Checks:
                 REPLIES, seq, f"call {event.call}", "", "a reply that cannot be used", "a usable reply"
             )
         course.calls.sent(event, history)
+
+    def _answer(self, event: ReplyReceived | ReplyRead | CallFailed, seq: int) -> None:
+        match event:
+            case ReplyReceived():
+                self._course.calls.received(event)
+            case ReplyRead():
+                self._read(event, seq)
+            case CallFailed():
+                self._failure(event, seq)
+
+    def _read(self, event: ReplyRead, seq: int) -> None:
+        call = self._course.calls.find(event.call)
+        result = call.result if call else None
+        if result is None:
+            raise NotDerivable("the reply is not in the journal")
+        usable = len(result.drafts) if isinstance(result, Drafts) else 0
+        self._findings.compare(
+            REPLIES, seq, f"call {event.call}", event, ReplyRead(event.call, usable, result.problems)
+        )
 
     def _failure(self, event: CallFailed, seq: int) -> None:
         call = self._course.calls.failed(event)
@@ -193,7 +211,7 @@ class Checks:
     def _admitted(self, event: AdviceGiven, made: list[Proposal]) -> list[object]:
         course = self._course
         rule = course.rules[event.source]
-        admitted = admit(course.now, course.brief.space, event.source, made, rule)
+        admitted = admit(course.now, event.source, made, rule)
         drops = [ProposalDropped(dropped, REPLACED) for dropped in admitted.dropped]
         return [*drops, replace(event, proposals=admitted.new, problems=admitted.problems)]
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
-from automl_gpt_ray.advisors.language import LanguageAdvisor
+from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.mixture import Mixture
 from automl_gpt_ray.advisors.recipe import NotDerivable, rebuild
 from automl_gpt_ray.book import Book
@@ -15,7 +15,6 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import RunResumed, RunStarted, TeamFormed
 from automl_gpt_ray.journal import SKIPPED, Entry
 from automl_gpt_ray.lanes import LOCAL_RULES, LaneRule
-from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.records import History
 from automl_gpt_ray.replay.calls import Calls, Retold
 
@@ -128,7 +127,7 @@ class Course:
         return {source: LOCAL_RULES.get(source, LaneRule()) for source in self.mixture.advisors}
 
     def _form(self, team: TeamFormed, brief: Brief) -> None:
-        self._calls = self._calls or Calls(brief, LanguageAdvisor(Scripted(()), brief).prompt)
+        self._calls = self._calls or Calls(brief, insight_of(brief.space, team.seed))
         self._advisor = rebuild(team.recipe, brief, Retold(self._calls))
 
     def _remember(self, seq: int) -> None:

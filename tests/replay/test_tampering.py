@@ -98,7 +98,7 @@ def test_the_number_of_the_event_is_told(run):
     rewrite(run, nth("trial_started", 12, lambda e: inner(e, "proposal", notes=["forged"])))
     (found,) = replay(run).differences
     assert (found.seq, found.subject) == (started[12].seq, f"trial {started[12].event.trial}")
-    assert (found.recorded, found.derived) == ("forged", "nothing")
+    assert (found.where, found.recorded) == ("notes[0]", "forged")
 
 
 def test_an_advice_that_no_reply_holds(run):
