@@ -43,6 +43,21 @@ class RunResumed:
 
 
 @dataclass(frozen=True)
+class TeamFormed:
+    """Who advises from here on, exactly enough to be put together again.
+
+    `recipe` is that of `advisors.recipe`; `loop` is who hands the proposals out; `seed` is that of the
+    random draws of the loop; `versions` are those of the libraries that decide.
+    """
+
+    recipe: Mapping[str, Any]
+    loop: Literal["prefetch", "ask_tell"]
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["team"] = "team"
+
+
+@dataclass(frozen=True)
 class PromptSent:
     """A language model is about to be asked.
 
@@ -122,10 +137,18 @@ class ProposalDropped:
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal becomes a trial."""
+    """A proposal becomes a trial.
+
+    The other fields are what else the choice depended on at that moment: what each source was trusted
+    with, why sources could not be asked, whether those are waited for, and who goes before all others.
+    """
 
     trial: str
     proposal: Proposal
+    shares: Mapping[str, float] = field(default_factory=dict)
+    outages: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = False
+    urgent: tuple[str, ...] = ()
     kind: Literal["trial_started"] = "trial_started"
 
 
@@ -199,6 +222,7 @@ class RunEnded:
 Event = (
     RunStarted
     | RunResumed
+    | TeamFormed
     | PromptSent
     | ReplyReceived
     | ReplyRead

@@ -31,6 +31,8 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "journal.jsonl"
+SKIPPED = "damaged or unknown lines were skipped"
+"""Part of `Journal.damage` when events between readable ones are lost."""
 
 
 @dataclass(frozen=True)
@@ -115,11 +117,34 @@ def read_journal(path: str | Path) -> list[Entry]:
     Raises:
         JournalError: There is no such file, or it cannot be read.
     """
+    return [entry for entry in scan_journal(path) if entry]
+
+
+def scan_journal(path: str | Path) -> Iterator[Entry | None]:
+    """Yield the entry of each line of the journal at `path`, None for a line that cannot be read.
+
+    Raises:
+        JournalError: There is no such file, or it cannot be read.
+    """
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            for line in file:
+                yield _decode(line) if line.endswith(b"\n") else None
     except OSError as error:
         raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
-    return [entry for _, entry in _lines(content) if entry]
+
+
+def json_values(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON values as a journal writes them: without keys, NaN and infinities as text."""
+    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
+    if isinstance(value, str):
+        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
+        return redact(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: json_values(item, redact) for key, item in value.items()}
+    return [json_values(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _alone(path: Path) -> int:
@@ -142,7 +167,7 @@ def _recover(path: Path) -> tuple[list[Entry], str]:
     lines = list(_lines(content))
     good = max((end for end, entry in lines if entry), default=0)
     skipped = sum(1 for end, entry in lines if entry is None and end <= good)
-    damage = [f"{skipped} damaged or unknown lines were skipped"] if skipped else []
+    damage = [f"{skipped} {SKIPPED}"] if skipped else []
     if good < len(content):
         aside = path.with_name(f"{path.name}.tail-{len(content)}")
         aside.write_bytes(content[good:])
@@ -180,22 +205,10 @@ def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
     if isinstance(entry.event, ResultReported):
         event = ADAPTER.dump_json(entry.event).decode()
     else:
-        value = _redacted(ADAPTER.dump_python(entry.event, mode="json"), redact)
+        value = json_values(ADAPTER.dump_python(entry.event, mode="json"), redact)
         event = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
     return f'{{"crc":"{_crc(body)}",{body}\n'
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
-    if isinstance(value, str):
-        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
-        return redact(value).encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _redacted(item, redact) for key, item in value.items()}
-    return [_redacted(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _crc(body: str) -> str:

@@ -251,10 +251,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the server counted them; zero where it did not say."""
+    """Tokens of one call, as the server counted them; zero where it did not say.
+
+    `estimated` where it did not say and a budget needed a number.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated: bool = False
 
     @property
     def total(self) -> int:
@@ -265,6 +269,7 @@ class Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
+            self.estimated or other.estimated,
         )
 
 

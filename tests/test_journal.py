@@ -29,6 +29,7 @@ from automl_gpt_ray.events import (
     RunEnded,
     RunResumed,
     RunStarted,
+    TeamFormed,
     TrialEnded,
     TrialRequeued,
     TrialStarted,
@@ -57,6 +58,7 @@ EVENTS = (
     CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
     TrialRequeued("t2", "Ray did not know of it"),
     ReplyRead("c1", 2, ("proposals[1]: twice",)),
+    TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
 )
 
