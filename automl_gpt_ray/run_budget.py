@@ -176,26 +176,19 @@ def within(client: LLMClient, budget: Budget, spent: Spending) -> LLMClient:
     return Budgeted(client, budget.tokens, max_money=budget.money, prices=budget.prices, already=already)
 
 
-def with_rays(budget: Budget, spec: Mapping[str, Any]) -> Budget:
-    """Return `budget` with the trials and the seconds that Ray tells a searcher, where it limits neither itself."""
-    trials, seconds = spec.get("num_samples"), spec.get("time_budget_s")
+def rays_limits(spec: Mapping[str, Any]) -> dict[str, float | None]:
+    """Return the limits that Ray tells a searcher before the first trial, as `completed` takes them."""
+    seconds = spec.get("time_budget_s")
     if isinstance(seconds, timedelta):
         seconds = seconds.total_seconds()
-    return budget.model_copy(
-        update={
-            "trials": budget.trials if budget.trials is not None else trials,
-            "seconds": budget.seconds if budget.seconds is not None else seconds,
-        }
-    )
+    return {"trials": spec.get("num_samples"), "seconds": seconds}
 
 
-def completed(budget: Budget, about: Mapping[str, Any]) -> Budget:
-    """Return the budget of a run that is taken up again, whose limits only its journal may know.
+def completed(budget: Budget, limits: Mapping[str, Any]) -> Budget:
+    """Return `budget` with `limits` where it has none of its own.
 
-    Ray tells a searcher the number of trials and the time limit when a run begins, and not again.
+    Args:
+        budget: What the caller wants.
+        limits: From the run's first event: what Ray tells when a run is restored is not the run's.
     """
-    known = about.get("budget")
-    if budget.trials is not None or not isinstance(known, Mapping):
-        return budget
-    seconds = budget.seconds if budget.seconds is not None else known.get("seconds")
-    return budget.model_copy(update={"trials": known.get("trials"), "seconds": seconds})
+    return budget.model_copy(update={k: v for k, v in limits.items() if v is not None and getattr(budget, k) is None})

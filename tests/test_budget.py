@@ -14,7 +14,7 @@ from automl_gpt_ray.errors import LLMBudgetExceeded
 from automl_gpt_ray.events import ReplyReceived, ResultReported, RunStarted, TrialEnded, TrialStarted
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.records import Message, Observation, Prompt, TrialState, Usage
-from automl_gpt_ray.run_budget import RunBudget, completed, with_rays, within
+from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 
 PRICES = {"m": Price(1.0, 10.0), "m-mini": Price(0.1, 1.0)}
 
@@ -197,12 +197,10 @@ def test_an_outage_that_ends_the_run_is_a_failure(book):
 
 
 def test_ray_says_what_the_budget_does_not():
-    spec = {"num_samples": 7, "time_budget_s": timedelta(minutes=1)}
-    assert with_rays(Budget(), spec).limits == {"trials": 7, "seconds": 60.0}
-    assert with_rays(Budget(trials=3, seconds=5), spec).limits == {"trials": 3, "seconds": 5.0}
-    assert completed(Budget(steps=9), {"budget": {"trials": 7}}).limits == {"steps": 9, "trials": 7}
-    assert completed(Budget(trials=3), {"budget": {"trials": 7}}).trials == 3
-    assert completed(Budget(), {}) == Budget()
+    told = rays_limits({"num_samples": 7, "time_budget_s": timedelta(minutes=1)})
+    assert completed(Budget(steps=9), told).limits == {"seconds": 60.0, "steps": 9, "trials": 7}
+    assert completed(Budget(trials=3, seconds=5), told).limits == {"trials": 3, "seconds": 5.0}
+    assert completed(Budget(), rays_limits({})) == completed(Budget(), {}) == Budget()
 
 
 def test_a_client_stays_within_what_the_run_has_left(book):

@@ -45,7 +45,7 @@ from automl_gpt_ray.ray_tune.results import Clocks, observation
 from automl_gpt_ray.ray_tune.snapshot import known_trials
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
-from automl_gpt_ray.run_budget import RunBudget, completed, with_rays, within
+from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 
 COPY = ".journal.json"
@@ -113,6 +113,7 @@ class LLMSearch(Searcher):
         self._space: SearchSpace | None = None if model_card is None else model_card.space
         self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
         self.listener: Callable[[], object] | None = None
+        self._rays: dict[str, float | None] = {}
         self._limits: RunBudget | None = None
         self._clocks, self.closed = Clocks(), frozenset[str]()
         self._book: Book | None = None
@@ -134,7 +135,7 @@ class LLMSearch(Searcher):
         stop = spec.get("stop") or {}
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
-        self._budget = with_rays(self._budget, spec)
+        self._rays = rays_limits(spec)
         if self._space is not None:
             # A Model Card gave the space: `param_space` may hold constants but no second space.
             return not from_ray(config).searched
@@ -165,7 +166,8 @@ class LLMSearch(Searcher):
     def limits(self) -> RunBudget:
         """What the run has used of its budget, and what ended it."""
         if self._limits is None:
-            budget = completed(self._budget, self.book.started.about if self.book.started else {})
+            told = self.book.started.about.get("ray") if self.book.started else None
+            budget = completed(self._budget, told or {})
             self._limits = RunBudget(budget, self.book, self._gpus, self.book.seconds)
         return self._limits
 
@@ -233,6 +235,7 @@ class LLMSearch(Searcher):
             if trial.id not in known:
                 self.book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
         ended = {trial.id for trial in history.trials if trial.state.ended}
+        self._limits = None  # counted anew: a trial that was sent back has not begun
         self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
     def close(self) -> None:
@@ -289,8 +292,7 @@ class LLMSearch(Searcher):
         return self._supply
 
     def _open_book(self) -> Book:
-        about = {"budget": self._budget.model_dump(mode="json"), **self._about}
-        return open_book(self.book_path, self.brief, self._seed, about)
+        return open_book(self.book_path, self.brief, self._seed, {"ray": self._rays, **self._about})
 
     def _failure(self, trial_id: str) -> str:
         trial = self.book.trial(trial_id)

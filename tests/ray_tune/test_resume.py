@@ -157,7 +157,7 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     again = python(*command, "--resume", folder, "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["best_trial"] == outcome.best_trial
-    assert "every trial of this run had ended" in again.stderr
+    assert f"this run had ended: all {TRIALS} trials were run" in again.stderr
     check_replay(folder)
 
 
