@@ -35,6 +35,9 @@ from automl_gpt_ray.events import (
 from automl_gpt_ray.journal import Journal
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState, Usage
 
+# Events that change what an advisor is shown.
+_SHOWN = (RunStarted, AdviceGiven, ProposalDropped, TrialStarted, ResultReported, TrialEnded)
+
 
 @dataclass(frozen=True)
 class Spending:
@@ -53,6 +56,11 @@ class Book:
         journal: Where events are kept; None keeps them in memory only. Events it already holds are
             applied first.
 
+    Attributes:
+        version: Number of the last event.
+        changed_version: Of the last one that changed trials or queue.
+        ended_version: Of the last one that ended a trial.
+
     Raises:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
     """
@@ -62,6 +70,7 @@ class Book:
         self._lock = threading.RLock()
         self.version = 0
         self.ended_version = 0
+        self.changed_version = 0
         self._epochs: list[int] = []
         self.started: RunStarted | None = None
         self.ended: RunEnded | None = None
@@ -69,6 +78,7 @@ class Book:
         self.tested: Tested | None = None
         self.decisions: list[Decision] = []
         self._trials: dict[str, TrialRecord] = {}
+        self._open: set[str] = set()
         self._pending: dict[str, Proposal] = {}
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
@@ -115,6 +125,11 @@ class Book:
         with self._lock:
             return self._trials.get(trial_id)
 
+    @property
+    def running(self) -> int:
+        """Number of trials that run now."""
+        return len(self._open)
+
     def queued(self, source: str | None = None) -> list[Proposal]:
         """Return the proposals without a trial, oldest first; of one source where given."""
         with self._lock:
@@ -157,6 +172,8 @@ class Book:
         with self._lock:
             self.version = seq
             self._snapshot = None
+            if isinstance(event, _SHOWN):
+                self.changed_version = seq
             self._apply(event)
 
     def _new_epoch(self) -> None:
@@ -196,6 +213,7 @@ class Book:
     def _(self, event: TrialStarted) -> None:
         self._pending.pop(event.proposal.id, None)
         self._trials[event.trial] = TrialRecord(event.trial, event.proposal)
+        self._open.add(event.trial)
 
     @_apply.register
     def _(self, event: ResultReported) -> None:
@@ -207,6 +225,8 @@ class Book:
         while kept and kept[-1].step >= event.observation.step:
             kept = kept[:-1]
         state = TrialState.RUNNING if trial.state is TrialState.PAUSED else trial.state
+        if state is TrialState.RUNNING:
+            self._open.add(event.trial)
         self._trials[event.trial] = replace(trial, observations=(*kept, event.observation), state=state)
         value = event.observation.metrics.get(self.objective.metric)
         if self.objective.better(value, self._best):
@@ -223,6 +243,8 @@ class Book:
             return
         self._trials[event.trial] = replace(trial, state=event.state, failure=event.failure)
         self.ended_version = self.version
+        if event.state is not TrialState.RUNNING:
+            self._open.discard(event.trial)
         if trial.failure:
             # Who ended the trial may not know why; whoever does writes a second event.
             self._failures[trial.failure] -= 1

@@ -3,8 +3,8 @@
 Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
 its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
 waits for no call. How far a lane works ahead follows from how long its calls take and how fast its
-proposals are taken. A queued proposal that was thought of before the latest results is replaced when a fresh one
-arrives, and dropped when it is too old.
+proposals are taken. A queued proposal that was thought of before the latest results stands behind fresher ones,
+is replaced by them once enough are ready, and dropped when it is too old for any call to have made it.
 
     supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
     supply.start()
@@ -14,10 +14,8 @@ arrives, and dropped when it is too old.
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
@@ -25,8 +23,10 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.demand import Demand, Shares
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.lane_rule import LOCAL_RULES, LaneRule
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
@@ -37,30 +37,6 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
-
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
 
 
 @dataclass
@@ -74,7 +50,8 @@ class _Lane:
     retry_at: float = 0.0
     exhausted_at: int = -1
     outage: str = ""
-    takes: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    begun: list[float] = field(default_factory=list)
+    asked_of: int = -1
     threads: list[threading.Thread] = field(default_factory=list)
 
 
@@ -89,6 +66,7 @@ class Prefetcher:
         choose: Which of the sources that are ready serves the next trial.
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
+        shares: Which share of the trials each source is to serve; by default each must be able to serve all.
     """
 
     def __init__(
@@ -99,8 +77,10 @@ class Prefetcher:
         choose: Chooser,
         seed: int = 0,
         rules: Mapping[str, LaneRule] = LOCAL_RULES,
+        shares: Shares = lambda history: {},
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
+        self._demand = Demand(book, shares)
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
@@ -145,8 +125,7 @@ class Prefetcher:
             if chosen is None:
                 return None
             self._missed_at = None
-            if chosen.source in self._lanes:
-                self._lanes[chosen.source].takes.append(time.monotonic())
+            self._demand.took()
             self._book.record(TrialStarted(trial_id, chosen))
             self._wake.notify_all()
             return chosen
@@ -159,7 +138,10 @@ class Prefetcher:
     def _pick(self, history: History) -> Proposal | None:
         queues: dict[str, Proposal] = {}
         for queued in history.pending:
-            queues.setdefault(queued.source, queued)
+            known = queues.get(queued.source)
+            # The first of those that know most.
+            if known is None or queued.history_version > known.history_version:
+                queues[queued.source] = queued
         source = next((s for s in FIRST if s in queues), None)
         source = source or self._choose(history, queues.keys()) or next(iter(queues), None)
         if source is None:
@@ -189,11 +171,14 @@ class Prefetcher:
         return None
 
     def _drop_outdated(self) -> None:
+        self._demand.look()
         for queued in self._book.queued():
             lane = self._lanes.get(queued.source)
             if lane is None or lane.outage:  # a paid reply that cannot be refreshed is better than none
                 continue
-            if self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
+            # What was learned within the last two calls, no proposal can know yet.
+            recent = self._book.epochs_since(self._demand.version_before(2 * self._latency(lane)))
+            if self._book.epochs_since(queued.history_version) - recent > lane.rule.fresh_epochs:
                 self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
 
     def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
@@ -210,6 +195,7 @@ class Prefetcher:
                 if self._stopped:
                     return
                 lane.in_flight += wanted
+                lane.asked_of = self._book.changed_version
                 history = self._book.history()
             self._call(lane, history, wanted)
 
@@ -217,22 +203,32 @@ class Prefetcher:
         """Return how many proposals the lane should ask for now; 0 for none."""
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
-        fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
-        needed = self._needed(lane)
-        if fresh + lane.in_flight >= needed:
+        # Two calls at once that are told the same would be answered the same.
+        if lane.in_flight and lane.asked_of == self._book.changed_version:
             return 0
+        queued = self._book.queued(lane.source)
+        fresh = sum(1 for p in queued if self._is_fresh(p, lane))
+        short = fresh + lane.in_flight < self._needed(lane) or len(queued) + lane.in_flight < self._stock(lane)
         # A call costs the same whether it brings one proposal or a few.
-        return max(lane.rule.batch, 1)
+        return max(lane.rule.batch, 1) if short else 0
 
     def _needed(self, lane: _Lane) -> int:
-        """Proposals to have ready: as many as will be taken during one and a half calls, and one more."""
-        rate = 0.0
-        if len(lane.takes) >= 2:
-            rate = (len(lane.takes) - 1) / max(1e-3, time.monotonic() - lane.takes[0])
-        return min(lane.rule.depth, 1 + math.ceil(1.5 * lane.latency * rate))
+        """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
+        return min(lane.rule.depth, 1 + self._demand.during(lane.source, 1.5 * self._latency(lane)))
+
+    def _stock(self, lane: _Lane) -> int:
+        """Proposals to have ready, fresh or not: trials that started together end together."""
+        return max(self._needed(lane), min(lane.rule.depth, self._demand.at_once(lane.source)))
+
+    def _latency(self, lane: _Lane) -> float:
+        """Seconds of a call: as measured, or of the one under way where that is longer already."""
+        under_way = time.monotonic() - min(lane.begun) if lane.begun else 0.0
+        return max(lane.latency, under_way)
 
     def _call(self, lane: _Lane, history: History, wanted: int) -> None:
         began = time.monotonic()
+        with self._wake:
+            lane.begun.append(began)
         try:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
@@ -241,6 +237,9 @@ class Prefetcher:
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
             return
+        finally:
+            with self._wake:
+                lane.begun.remove(began)
         spent = time.monotonic() - began
         with self._wake:
             lane.in_flight -= wanted
@@ -256,7 +255,7 @@ class Prefetcher:
             self._wake.notify_all()
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
-        """Queue what is new in `made` in place of what is stale, and return how many that were."""
+        """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
         known = taken(self._space, self._book.history())
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
@@ -271,7 +270,10 @@ class Prefetcher:
         # One that was thought of again goes first: it must not stand in the queue twice.
         again = {self._space.key(p.config) for p in new}
         stale.sort(key=lambda p: self._space.key(p.config) not in again)
-        for old in stale[: len(new)]:
+        ready = len(self._book.queued(lane.source)) + len(new)
+        doubled = sum(1 for p in stale if self._space.key(p.config) in again)
+        surplus = max(doubled, min(len(new), ready - self._stock(lane)))
+        for old in stale[: max(0, surplus)]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))

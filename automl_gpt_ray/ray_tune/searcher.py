@@ -27,7 +27,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
-from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
@@ -35,6 +35,7 @@ from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, ResultReported, RunResumed, RunStarted, TrialEnded
 from automl_gpt_ray.journal import FILE_NAME, Journal
+from automl_gpt_ray.lane_rule import LOCAL_RULES, LaneRule
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.prefetch import Prefetcher
@@ -67,6 +68,9 @@ class LLMSearch(Searcher):
             `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
+        priors: Source (`language`, `classical`, `local`) to its share of the trials before any earned
+            or lost trust.
+        rules: Source to how its queue of proposals is kept: calls in flight, proposals a call.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
         about: Written into the journal's first line, for readers.
@@ -86,6 +90,8 @@ class LLMSearch(Searcher):
         step_key: str | None = None,
         sampler: SamplerName = "tpe",
         mixture: Mixture | None = None,
+        priors: Mapping[str, float] = PRIORS,
+        rules: Mapping[str, LaneRule] = LOCAL_RULES,
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
@@ -95,6 +101,7 @@ class LLMSearch(Searcher):
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
         self._mixture, self._about = mixture, dict(about or {})
+        self._priors, self._rules = dict(priors), dict(rules)
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
         self._deadline: float | None = None
@@ -215,8 +222,12 @@ class LLMSearch(Searcher):
         return {**self.__dict__, "_book": None, "_supply": None}
 
     def _start(self) -> Prefetcher:
-        mixture = self._mixture or assemble(self.brief, self._llm, self._sampler, self._seed, self.book.record)
-        self._supply = Prefetcher(self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed)
+        mixture = self._mixture or assemble(
+            self.brief, self._llm, self._sampler, self._seed, self.book.record, self._priors
+        )
+        self._supply = Prefetcher(
+            self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed, self._rules, mixture.shares
+        )
         self._supply.start()
         return self._supply
 
