@@ -36,6 +36,7 @@ class Demand:
         self._book, self._shares, self._clock = book, shares, clock
         self._takes: deque[float] = deque(maxlen=RECENT_TAKES)
         self._versions: deque[tuple[float, int]] = deque(maxlen=1000)
+        self._known: tuple[int, Mapping[str, float]] = (-1, {})
 
     def took(self) -> None:
         """Note that a proposal became a trial."""
@@ -68,4 +69,6 @@ class Demand:
         return math.ceil(self._book.running * self._due(source))
 
     def _due(self, source: str) -> float:
-        return min(1.0, CATCH_UP * self._shares(self._book.history()).get(source, 1.0))
+        if self._known[0] != self._book.ended_version:
+            self._known = (self._book.ended_version, self._shares(self._book.history()))
+        return min(1.0, CATCH_UP * self._known[1].get(source, 1.0))

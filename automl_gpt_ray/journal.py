@@ -2,7 +2,7 @@
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
 after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
-event is one that nothing has been decided on yet (a result): that one reaches the disk with the
+event is one that nothing has been decided on yet (a result, a dropped proposal): that one reaches the disk with the
 next decision at the latest. What the events mean is `book.Book`'s to say.
 """
 
@@ -22,9 +22,11 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import ADAPTER, Event, ResultReported
+from automl_gpt_ray.events import ADAPTER, Event, ProposalDropped, ResultReported
 
 FILE_NAME = "journal.jsonl"
+# Nothing has been decided on these yet, and nothing was paid for them.
+_UNDECIDED = (ResultReported, ProposalDropped)
 
 
 @dataclass(frozen=True)
@@ -84,7 +86,7 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, ResultReported):
+                if not isinstance(event, _UNDECIDED):
                     os.fsync(self._file)
             except OSError as error:
                 self._torn = True

@@ -20,7 +20,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.demand import Demand, Shares
@@ -37,6 +37,8 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
+# Advisors share the processor with Ray's event loop: at most a quarter of the time for fresher proposals.
+REST = 3.0
 
 
 @dataclass
@@ -52,6 +54,7 @@ class _Lane:
     outage: str = ""
     begun: list[float] = field(default_factory=list)
     asked_of: int = -1
+    ended_at: float = 0.0
     threads: list[threading.Thread] = field(default_factory=list)
 
 
@@ -85,6 +88,8 @@ class Prefetcher:
         self._wake = threading.Condition(book.lock)
         self._stopped = False
         self._missed_at: float | None = None
+        self._started: set[str] = set()
+        self._counted = 0
         self.exhausted = False
 
     def start(self, recalled: Sequence[Proposal] = ()) -> None:
@@ -161,7 +166,7 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), taken(self._space, history)
+        rng, known = generator(self._seed, history, salt=3), self._taken()
         for _ in range(200):
             config = self._space.sample(rng)
             if self._space.key(config) not in known:
@@ -208,9 +213,12 @@ class Prefetcher:
             return 0
         queued = self._book.queued(lane.source)
         fresh = sum(1 for p in queued if self._is_fresh(p, lane))
-        short = fresh + lane.in_flight < self._needed(lane) or len(queued) + lane.in_flight < self._stock(lane)
-        # A call costs the same whether it brings one proposal or a few.
-        return max(lane.rule.batch, 1) if short else 0
+        missing = self._stock(lane) - len(queued) - lane.in_flight
+        rested = not lane.rule.fresh_ended or time.monotonic() > lane.ended_at + REST * lane.latency
+        if missing <= 0 and not (rested and fresh + lane.in_flight < self._needed(lane)):
+            return 0
+        # A call costs nearly the same whether it brings one proposal or a few.
+        return max(lane.rule.batch, min(missing, lane.rule.most), 1)
 
     def _needed(self, lane: _Lane) -> int:
         """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
@@ -240,6 +248,7 @@ class Prefetcher:
         finally:
             with self._wake:
                 lane.begun.remove(began)
+                lane.ended_at = time.monotonic()
         spent = time.monotonic() - began
         with self._wake:
             lane.in_flight -= wanted
@@ -256,7 +265,7 @@ class Prefetcher:
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
-        known = taken(self._space, self._book.history())
+        known = self._taken()
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
         known -= {self._space.key(p.config) for p in stale}
@@ -278,6 +287,14 @@ class Prefetcher:
         if new or problems:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
         return len(new)
+
+    def _taken(self) -> set[str]:
+        """Return the keys of what ran, runs or waits: `taken`, without going through all trials again."""
+        history = self._book.history()
+        for trial in history.trials[self._counted :]:
+            self._started.add(self._space.key(trial.config))
+        self._counted = len(history.trials)
+        return self._started | {self._space.key(p.config) for p in history.pending}
 
     def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:

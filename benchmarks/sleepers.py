@@ -64,7 +64,7 @@ class Load:
         seconds: Length of the window; no limit by default.
         spans: (from, to) of every step, in seconds since the epoch.
         delays: Seconds from a trial's report until the run had dealt with it.
-        trials: Started so far.
+        trials: Ids of those that reported.
         first: When the first trials began their first steps, one for each slot.
     """
 
@@ -72,7 +72,7 @@ class Load:
     seconds: float = math.inf
     spans: list[tuple[float, float]] = field(default_factory=list)
     delays: list[float] = field(default_factory=list)
-    trials: int = 0
+    trials: set[str] = field(default_factory=set)
     first: list[float] = field(default_factory=list)
 
     @property
@@ -105,6 +105,7 @@ class Watch(Callback, Stopper):
         """Note a step; Ray calls this after the searcher and the scheduler were told."""
         self._load.spans.append((result["busy_from"], result["busy_to"]))
         self._load.delays.append(time.time() - result["busy_to"])
+        self._load.trials.add(trial.trial_id)
         if result["training_iteration"] == 1 and len(self._load.first) < self._load.slots:
             self._load.first.append(result["busy_from"])
         if self._end == math.inf:

@@ -34,7 +34,7 @@ SLOTS, CPUS, FAILURES = 8, 2, 0.1
 # What is measured is whether proposals arrive in time, so the mixture is told to want them; the row
 # "earned trust" has the default shares instead.
 WANTED = {"language": 0.75, "classical": 0.2, "local": 0.05}
-ONE = LaneRule(workers=1, batch=1, depth=LANGUAGE.depth, fresh_epochs=LANGUAGE.fresh_epochs, fresh_ended=False)
+ONE = LaneRule(workers=1, batch=1, most=1, depth=LANGUAGE.depth, fresh_epochs=LANGUAGE.fresh_epochs, fresh_ended=False)
 
 
 @dataclass(frozen=True)
@@ -115,7 +115,7 @@ def _measure(method: str, latency_s: float, options: argparse.Namespace, baselin
         delay_p50_ms=round(1000 * load.delay(0.5), 1),
         delay_p99_ms=round(1000 * load.delay(0.99), 1),
         calls=calls,
-        **{"trials": load.trials, "by_model": 0.0, **counts},
+        **{"trials": len(load.trials), "by_model": 0.0, **counts},
     )
 
 

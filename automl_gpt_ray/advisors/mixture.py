@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
-from automl_gpt_ray.advisors.trust import earned_shares
+from automl_gpt_ray.advisors.trust import WINDOW, earned_shares
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal, TrialRecord
 
@@ -48,7 +48,7 @@ class Mixture:
 
     def shares(self, history: History) -> dict[str, float]:
         """Return each source's share of the trials now; they sum to 1."""
-        ended = (history.objective, tuple(trial for trial in history.trials if trial.state.ended))
+        ended = (history.objective, tuple(trial for trial in history.trials[-WINDOW:] if trial.state.ended))
         judged, shares = self._cached
         if judged != ended:
             shares = earned_shares(history, self._priors, self._floors)

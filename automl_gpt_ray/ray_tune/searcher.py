@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -46,6 +47,7 @@ from automl_gpt_ray.space import SearchSpace
 
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
+SWITCH_S = 0.0005
 
 
 class LLMSearch(Searcher):
@@ -228,6 +230,9 @@ class LLMSearch(Searcher):
         self._supply = Prefetcher(
             self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed, self._rules, mixture.shares
         )
+        # The advisors' threads and Ray's event loop share one interpreter: let the loop in sooner than the
+        # 5 ms after which Python interrupts a thread by default.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         self._supply.start()
         return self._supply
 
