@@ -1,9 +1,9 @@
 """The journal: one append-only file from which a run can be rebuilt, audited and replayed.
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
-after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
-event is one that nothing has been decided on yet (a result, a dropped proposal): that one reaches the disk with the
-next decision at the latest. What the events mean is `book.Book`'s to say.
+after it. Lines are written with one `write` before `append` returns, so no `kill -9` loses one. What was
+paid for or decided on is also flushed to disk, against a machine that dies; what trials report and do is
+flushed once a second at most, for Ray's event loop waits meanwhile. What the events mean is `book.Book`'s to say.
 """
 
 from __future__ import annotations
@@ -22,11 +22,12 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import ADAPTER, Event, ProposalDropped, ResultReported
+from automl_gpt_ray.events import ADAPTER, AdviceGiven, Event, ProposalDropped, ResultReported, TrialEnded, TrialStarted
 
 FILE_NAME = "journal.jsonl"
-# Nothing has been decided on these yet, and nothing was paid for them.
-_UNDECIDED = (ResultReported, ProposalDropped)
+# The trials' own: a machine that dies takes them with it. What a proposal cost was written with its reply.
+_OFTEN = (ResultReported, AdviceGiven, ProposalDropped, TrialStarted, TrialEnded)
+FLUSH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Journal:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
         self._torn = False
+        self._flushed = time.monotonic()
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -86,8 +88,9 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, _UNDECIDED):
+                if not isinstance(event, _OFTEN) or time.monotonic() - self._flushed > FLUSH_S:
                     os.fsync(self._file)
+                    self._flushed = time.monotonic()
             except OSError as error:
                 self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None

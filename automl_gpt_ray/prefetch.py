@@ -1,10 +1,10 @@
 """The prefetcher: proposals prepared ahead, so that handing one out never waits for anybody.
 
-Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
-its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
-waits for no call. How far a lane works ahead follows from how long its calls take and how fast its
-proposals are taken. A queued proposal that was thought of before the latest results stands behind fresher ones,
-is replaced by them once enough are ready, and dropped when it is too old for any call to have made it.
+Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep its
+queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and waits for no
+call. How far a lane works ahead follows from how long its calls take and how fast its proposals are taken. A
+queued proposal that was thought of before the latest results stands behind fresher ones, is replaced by them
+once enough are ready, and dropped when it is too old.
 
     supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
     supply.start()
@@ -14,6 +14,7 @@ is replaced by them once enough are ready, and dropped when it is too old for an
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -29,6 +30,7 @@ from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialS
 from automl_gpt_ray.lane_rule import LOCAL_RULES, LaneRule
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
+from automl_gpt_ray.tried_keys import TriedKeys
 
 Chooser = Callable[[History, Collection[str]], str | None]
 FIRST = ("default", "recalled")
@@ -37,8 +39,7 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
-# Advisors share the processor with Ray's event loop: at most a quarter of the time for fresher proposals.
-REST = 3.0
+REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
 
 
 @dataclass
@@ -83,13 +84,11 @@ class Prefetcher:
         shares: Shares = lambda history: {},
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
-        self._demand = Demand(book, shares)
+        self._demand, self._tried = Demand(book, shares), TriedKeys(space, book)
         self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
         self._missed_at: float | None = None
-        self._started: set[str] = set()
-        self._counted = 0
         self.exhausted = False
 
     def start(self, recalled: Sequence[Proposal] = ()) -> None:
@@ -166,7 +165,7 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), self._taken()
+        rng, known = generator(self._seed, history, salt=3), self._tried.now()
         for _ in range(200):
             config = self._space.sample(rng)
             if self._space.key(config) not in known:
@@ -202,14 +201,15 @@ class Prefetcher:
                 lane.in_flight += wanted
                 lane.asked_of = self._book.changed_version
                 history = self._book.history()
-            self._call(lane, history, wanted)
+                lane.begun.append(began := time.monotonic())
+            self._call(lane, history, wanted, began)
 
     def _wanted(self, lane: _Lane) -> int:
         """Return how many proposals the lane should ask for now; 0 for none."""
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
-        # Two calls at once that are told the same would be answered the same.
-        if lane.in_flight and lane.asked_of == self._book.changed_version:
+        # Two calls that are told the same are answered the same; one is enough to ask whether a server is back.
+        if lane.in_flight and (lane.failures or lane.asked_of == self._book.changed_version):
             return 0
         queued = self._book.queued(lane.source)
         fresh = sum(1 for p in queued if self._is_fresh(p, lane))
@@ -230,13 +230,9 @@ class Prefetcher:
 
     def _latency(self, lane: _Lane) -> float:
         """Seconds of a call: as measured, or of the one under way where that is longer already."""
-        under_way = time.monotonic() - min(lane.begun) if lane.begun else 0.0
-        return max(lane.latency, under_way)
+        return max(lane.latency, time.monotonic() - min(lane.begun, default=math.inf))
 
-    def _call(self, lane: _Lane, history: History, wanted: int) -> None:
-        began = time.monotonic()
-        with self._wake:
-            lane.begun.append(began)
+    def _call(self, lane: _Lane, history: History, wanted: int, began: float) -> None:
         try:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
@@ -265,7 +261,7 @@ class Prefetcher:
 
     def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
-        known = self._taken()
+        known = self._tried.now()
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
         known -= {self._space.key(p.config) for p in stale}
@@ -281,20 +277,11 @@ class Prefetcher:
         stale.sort(key=lambda p: self._space.key(p.config) not in again)
         ready = len(self._book.queued(lane.source)) + len(new)
         doubled = sum(1 for p in stale if self._space.key(p.config) in again)
-        surplus = max(doubled, min(len(new), ready - self._stock(lane)))
-        for old in stale[: max(0, surplus)]:
+        for old in stale[: max(doubled, min(len(new), ready - self._stock(lane)))]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
         return len(new)
-
-    def _taken(self) -> set[str]:
-        """Return the keys of what ran, runs or waits: `taken`, without going through all trials again."""
-        history = self._book.history()
-        for trial in history.trials[self._counted :]:
-            self._started.add(self._space.key(trial.config))
-        self._counted = len(history.trials)
-        return self._started | {self._space.key(p.config) for p in history.pending}
 
     def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:

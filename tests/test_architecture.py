@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assignment", "experience", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
-    ("asktell", "demand", "lane_rule", "plan", "prefetch"),
+    ("asktell", "demand", "lane_rule", "plan", "prefetch", "tried_keys"),
     ("training", "ray_tune"),
     ("jobs", "report"),
     ("terminal", "cli"),

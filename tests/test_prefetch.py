@@ -394,7 +394,7 @@ def test_a_take_that_cannot_be_written_is_an_error(supply, journalled):
 
 def test_several_calls_are_in_flight(supply):
     advisor = Counting("language", delay=0.2)
-    made = supply(advisor, rules={"language": LaneRule(workers=4, batch=1, depth=8)})
+    made = supply(advisor, rules={"language": LaneRule(workers=4, batch=1, most=1, depth=8, fresh_ended=False)})
     lane = made._lanes["language"]
     with made.book.lock:
         lane.latency = 0.5
