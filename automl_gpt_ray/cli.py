@@ -41,7 +41,7 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="Any other job
 
 @app.command()
 def run(
-    job: JobFile,
+    job: Annotated[Path | None, typer.Argument(help="Job file (YAML).", show_default=False)] = None,
     trials: Trials = None,
     time: Time = None,
     address: Address = None,
@@ -52,22 +52,24 @@ def run(
     seed: Seed = None,
     settings: Settings = None,
     run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Carry on the run in this folder; needs no job file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
 ) -> None:
     """Run a job: train for real, keep the best model, report its metrics on held-out test data."""
     overrides = _overrides(trials, time, address, data_path, llm_model, llm_url, no_llm, seed, settings)
     console = _console(stderr=json)
-    loaded = _load(job, overrides)
+    loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
+    from automl_gpt_ray.ray_tune.run import resume as resume_job
     from automl_gpt_ray.ray_tune.run import run as run_job
     from automl_gpt_ray.terminal import show_outcome, show_start
 
     show_start(console, loaded)
     llm = configured(loaded.job.llm) if loaded.job.llm else None
     tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
-    outcome = run_job(loaded, llm, run_dir, tell)
+    outcome = resume_job(loaded, resume, llm, tell) if resume else run_job(loaded, llm, run_dir, tell)
     if json:
         sys.stdout.write(outcome.to_json() + "\n")
     else:
@@ -145,10 +147,22 @@ def _console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def _load(job: Path, overrides: dict[str, Any]) -> LoadedJob:
+def _load(job: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+    if job is None:
+        raise JobError("run", [Problem("JOB", "must be given", "nothing", "name a job file, or --resume RUN_DIR")])
     from automl_gpt_ray.config import load_job
 
     return load_job(job, overrides)
+
+
+def _saved(folder: Path, job: Path | None, run_dir: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+    from automl_gpt_ray.job_file import saved_job
+
+    for field, given in (("JOB", job), ("--run-dir", run_dir)):
+        if given is not None:
+            rule = "must not be given with --resume: the run folder holds its job"
+            raise JobError("--resume", [Problem(field, rule, str(given), "leave it out; --set changes single values")])
+    return saved_job(folder, overrides)
 
 
 def _overrides(

@@ -46,6 +46,8 @@ class LLMOptions(BaseModel):
         timeout_s: Longest wait for one reply, in seconds.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
+        max_prompt_tokens: Longest prompt in tokens, estimated on the high side before each call. A longer
+            one tells less: fewer latest trials, fewer best, no insight, ... None for no limit.
         structured: `auto` uses structured output where the server has it.
         record: Folder in which replies are recorded.
         replay: Answer from `record` only, without a server.
@@ -62,6 +64,7 @@ class LLMOptions(BaseModel):
     timeout_s: float = Field(default=60.0, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
+    max_prompt_tokens: int | None = Field(default=16_000, ge=500)
     structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     record: str | None = None
     replay: bool = False
@@ -71,6 +74,8 @@ class LLMOptions(BaseModel):
     def _http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
+        if url is not None and "@" in url:
+            raise ValueError("must not hold a name or a key | put the key into the variable that `api_key_env` names")
         return url
 
 
@@ -184,10 +189,15 @@ def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Lo
         InputError: With every problem found in the job and in its cards.
     """
     file = Path(path)
-    values = read_yaml(file, JobError)
+    values = override(read_yaml(file, JobError), overrides)
+    return read_job(values, str(file), file.parent)
+
+
+def override(values: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `values` with dotted keys replaced, or removed where the new value is None."""
     for key, value in (overrides or {}).items():
         _override(values, key.split("."), value)
-    return read_job(values, str(file), file.parent)
+    return values
 
 
 def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None = None) -> LoadedJob:

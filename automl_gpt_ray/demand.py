@@ -12,10 +12,11 @@ from collections.abc import Callable, Mapping
 from typing import final
 
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.records import History
+from automl_gpt_ray.records import History, TrialRecord, TrialState
 
 Shares = Callable[[History], Mapping[str, float]]
 RECENT_TAKES = 64
+LATEST = 500  # older trials hardly run any more, and nobody should go through thousands at each decision
 NOTED_S = 0.1
 # A source that could not serve its share for a while is due more than that afterwards.
 CATCH_UP = 1.5
@@ -61,12 +62,21 @@ class Demand:
         taken = rate * seconds
         if not self._book.ended_version:
             # Nobody knows yet how long a trial takes, only that each will need a successor.
-            taken = min(taken, self._book.running)
+            taken = min(taken, len(self._running()))
         return math.ceil(taken * self._due(source))
 
     def at_once(self, source: str) -> int:
         """Return how many proposals of `source` are taken if all running trials end together, as they do."""
-        return math.ceil(self._book.running * self._due(source))
+        return math.ceil(len(self._running()) * self._due(source))
+
+    def told(self) -> object:
+        """Return what tells one moment's history from another's, as far as an advisor is shown it."""
+        history = self._book.history()
+        steps = tuple(trial.last_step for trial in self._running())
+        return self._book.ended_version, len(history.trials), steps, tuple(p.id for p in history.pending)
+
+    def _running(self) -> list[TrialRecord]:
+        return [t for t in self._book.history().trials[-LATEST:] if t.state is TrialState.RUNNING]
 
     def _due(self, source: str) -> float:
         if self._known[0] != self._book.ended_version:

@@ -8,6 +8,7 @@ flushed once a second at most, for Ray's event loop waits meanwhile. What the ev
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -23,6 +24,11 @@ from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import ADAPTER, AdviceGiven, Event, ProposalDropped, ResultReported, TrialEnded, TrialStarted
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "journal.jsonl"
 # The trials' own: a machine that dies takes them with it. What a proposal cost was written with its reply.
@@ -53,7 +59,7 @@ class Journal:
             line being written when the driver was killed) is moved to a file beside the journal.
 
     Raises:
-        JournalError: The file cannot be read or written.
+        JournalError: The file cannot be read or written, or another process is writing it.
     """
 
     def __init__(
@@ -67,6 +73,7 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._guard = _alone(self.path)
             self.entries, self.damage = _recover(self.path)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -104,6 +111,7 @@ class Journal:
                 os.fsync(self._file)
                 os.close(self._file)
                 self._file = -1
+                os.close(self._guard)
 
 
 def read_journal(path: str | Path) -> list[Entry]:
@@ -117,6 +125,21 @@ def read_journal(path: str | Path) -> list[Entry]:
     except OSError as error:
         raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
     return [entry for _, entry in _lines(content) if entry]
+
+
+def _alone(path: Path) -> int:
+    """Return an open file that no other process can lock; its own, for any close of a file frees its locks."""
+    guard = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is None:
+        return guard
+    try:
+        fcntl.lockf(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(guard)
+            raise JournalError(f"another process writes the journal `{path}`: is this run still going on?") from None
+        # A file system without locks is no reason not to run.
+    return guard
 
 
 def _recover(path: Path) -> tuple[list[Entry], str]:

@@ -15,22 +15,22 @@ once enough are ready, and dropped when it is too old.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal
+from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken, untried
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.demand import Demand, Shares
-from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.errors import AdviceError, JournalError
 from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
-from automl_gpt_ray.lane_rule import LOCAL_RULES, LaneRule
+from automl_gpt_ray.lanes import LOCAL_RULES, Lane, LaneRule
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
-from automl_gpt_ray.tried_keys import TriedKeys
 
 Chooser = Callable[[History, Collection[str]], str | None]
 FIRST = ("default", "recalled")
@@ -39,24 +39,8 @@ FIRST = ("default", "recalled")
 EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
+SWITCH_S = 0.0005
 REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
-
-
-@dataclass
-class _Lane:
-    source: str
-    advisor: Advisor
-    rule: LaneRule
-    in_flight: int = 0
-    latency: float = 0.0
-    failures: int = 0
-    retry_at: float = 0.0
-    exhausted_at: int = -1
-    outage: str = ""
-    begun: list[float] = field(default_factory=list)
-    asked_of: int = -1
-    ended_at: float = 0.0
-    threads: list[threading.Thread] = field(default_factory=list)
 
 
 @final
@@ -84,10 +68,11 @@ class Prefetcher:
         shares: Shares = lambda history: {},
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
-        self._demand, self._tried = Demand(book, shares), TriedKeys(space, book)
-        self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._demand = Demand(book, shares)
+        self._lanes = {s: Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._wake = threading.Condition(book.lock)
         self._stopped = False
+        self._broken: JournalError | None = None
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -99,12 +84,19 @@ class Prefetcher:
             seeds = [*([first] if first else []), *recalled]
             if seeds and not history.trials:
                 self._book.record(AdviceGiven("start", history.version, tuple(seeds)))
+        # The advisors' threads share the interpreter with Ray's event loop: let it in before Python's usual 5 ms.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         for lane in self._lanes.values():
             for number in range(lane.rule.workers):
                 name = f"advisor-{lane.source}-{number}"
                 thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
                 lane.threads.append(thread)
                 thread.start()
+
+    def readmit(self, source: str, version: int, made: Sequence[Proposal], wanted: int) -> None:
+        """Queue proposals of `source` that were thought of at `version`, before the driver was killed."""
+        with self._book.lock:
+            self._admit(self._lanes[source], replace(self._book.history(), version=version), made, wanted)
 
     def stop(self) -> None:
         """Let the lanes end; calls in flight are not waited for."""
@@ -121,8 +113,13 @@ class Prefetcher:
         """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
 
         Never waits. `exhausted` turns True when the space holds nothing untried.
+
+        Raises:
+            JournalError: What happened could not be written down, here or in a lane: the run must end.
         """
         with self._wake:
+            if self._broken:
+                raise self._broken
             self._drop_outdated()
             history = self._book.history()
             chosen = self._pick(history) or self._emergency(history)
@@ -156,7 +153,7 @@ class Prefetcher:
         if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
             return chosen
         notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
-        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
+        return replace(chosen, notes=(*chosen.notes, *notes)) if notes else chosen
 
     def _emergency(self, history: History) -> Proposal | None:
         """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
@@ -165,14 +162,13 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), self._tried.now()
-        for _ in range(200):
-            config = self._space.sample(rng)
-            if self._space.key(config) not in known:
-                reason = "drawn at random: no other proposal was ready"
-                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
-        self.exhausted = True
-        return None
+        rng = generator(self._seed, history, salt=3)
+        config = untried(self._space, taken(history), lambda: self._space.sample(rng), rng, tries=200)
+        if config is None:
+            self.exhausted = True
+            return None
+        reason = "drawn at random: no other proposal was ready"
+        return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
 
     def _drop_outdated(self) -> None:
         self._demand.look()
@@ -185,12 +181,12 @@ class Prefetcher:
             if self._book.epochs_since(queued.history_version) - recent > lane.rule.fresh_epochs:
                 self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
 
-    def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
+    def _is_fresh(self, queued: Proposal, lane: Lane) -> bool:
         if self._book.epochs_since(queued.history_version):
             return False
         return not (lane.rule.fresh_ended and self._book.ended_version > queued.history_version)
 
-    def _work(self, lane: _Lane) -> None:
+    def _work(self, lane: Lane) -> None:
         while True:
             with self._wake:
                 wanted = 0
@@ -199,17 +195,17 @@ class Prefetcher:
                 if self._stopped:
                     return
                 lane.in_flight += wanted
-                lane.asked_of = self._book.changed_version
+                lane.told = self._demand.told()
                 history = self._book.history()
                 lane.begun.append(began := time.monotonic())
             self._call(lane, history, wanted, began)
 
-    def _wanted(self, lane: _Lane) -> int:
+    def _wanted(self, lane: Lane) -> int:
         """Return how many proposals the lane should ask for now; 0 for none."""
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
         # Two calls that are told the same are answered the same; one is enough to ask whether a server is back.
-        if lane.in_flight and (lane.failures or lane.asked_of == self._book.changed_version):
+        if lane.in_flight and (lane.failures or lane.told == self._demand.told()):
             return 0
         queued = self._book.queued(lane.source)
         fresh = sum(1 for p in queued if self._is_fresh(p, lane))
@@ -220,23 +216,27 @@ class Prefetcher:
         # A call costs nearly the same whether it brings one proposal or a few.
         return max(lane.rule.batch, min(missing, lane.rule.most), 1)
 
-    def _needed(self, lane: _Lane) -> int:
+    def _needed(self, lane: Lane) -> int:
         """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
         return min(lane.rule.depth, 1 + self._demand.during(lane.source, 1.5 * self._latency(lane)))
 
-    def _stock(self, lane: _Lane) -> int:
+    def _stock(self, lane: Lane) -> int:
         """Proposals to have ready, fresh or not: trials that started together end together."""
         return max(self._needed(lane), min(lane.rule.depth, self._demand.at_once(lane.source)))
 
-    def _latency(self, lane: _Lane) -> float:
+    def _latency(self, lane: Lane) -> float:
         """Seconds of a call: as measured, or of the one under way where that is longer already."""
         return max(lane.latency, time.monotonic() - min(lane.begun, default=math.inf))
 
-    def _call(self, lane: _Lane, history: History, wanted: int, began: float) -> None:
+    def _call(self, lane: Lane, history: History, wanted: int, began: float) -> None:
         try:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
             self._failed(lane, wanted, error)
+            return
+        except JournalError as error:
+            with self._wake:
+                self._broken = error
             return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
@@ -259,31 +259,30 @@ class Prefetcher:
                 self._back_off(lane)
             self._wake.notify_all()
 
-    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
+    def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
-        known = self._tried.now()
+        known = taken(self._book.history())
         new, problems = [], []
         stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
-        known -= {self._space.key(p.config) for p in stale}
+        known -= {p.key for p in stale}
         for p in made:
-            key = self._space.key(p.config)
-            if key in known:
+            if p.key in known:
                 problems.append(f"{p.id} was proposed by somebody else meanwhile")
             else:
-                known.add(key)
+                known.add(p.key)
                 new.append(p)
         # One that was thought of again goes first: it must not stand in the queue twice.
-        again = {self._space.key(p.config) for p in new}
-        stale.sort(key=lambda p: self._space.key(p.config) not in again)
+        again = {p.key for p in new}
+        stale.sort(key=lambda p: p.key not in again)
         ready = len(self._book.queued(lane.source)) + len(new)
-        doubled = sum(1 for p in stale if self._space.key(p.config) in again)
+        doubled = sum(1 for p in stale if p.key in again)
         for old in stale[: max(doubled, min(len(new), ready - self._stock(lane)))]:
             self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
         if new or problems:
             self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
         return len(new)
 
-    def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
+    def _failed(self, lane: Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:
             lane.in_flight -= wanted
             self._back_off(lane)
@@ -294,7 +293,7 @@ class Prefetcher:
                 lane.outage = str(error)
             self._wake.notify_all()
 
-    def _back_off(self, lane: _Lane) -> None:
+    def _back_off(self, lane: Lane) -> None:
         lane.failures += 1
         least, most = RETRY_S
         lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))

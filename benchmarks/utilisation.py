@@ -22,9 +22,10 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
+from unittest.mock import patch
 
-from automl_gpt_ray.lane_rule import LANGUAGE, LaneRule
+from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, LaneRule
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from benchmarks.blocking_search import BlockingSearch
 from benchmarks.server_process import ServerProcess
@@ -34,6 +35,7 @@ SLOTS, CPUS, FAILURES = 8, 2, 0.1
 # What is measured is whether proposals arrive in time, so the mixture is told to want them; the row
 # "earned trust" has the default shares instead.
 WANTED = {"language": 0.75, "classical": 0.2, "local": 0.05}
+ONE_CALL = "one call in flight"
 ONE = LaneRule(workers=1, batch=1, most=1, depth=LANGUAGE.depth, fresh_epochs=LANGUAGE.fresh_epochs, fresh_ended=False)
 
 
@@ -104,7 +106,9 @@ def _measure(method: str, latency_s: float, options: argparse.Namespace, baselin
     with tempfile.TemporaryDirectory() as folder, ServerProcess(latency_s, FAILURES) as server:
         searcher = _SEARCHERS[method](server, options.steps) if method in _SEARCHERS else None
         shape = {"steps": options.steps, "step_s": options.step_seconds}
-        run_sleepers(searcher, load, Path(folder), cpu=CPUS / SLOTS, **shape)
+        rules = patch.dict(cast("dict[str, LaneRule]", LOCAL_RULES), {"language": ONE} if method == ONE_CALL else {})
+        with rules:
+            run_sleepers(searcher, load, Path(folder), cpu=CPUS / SLOTS, **shape)
         busy, calls = load.busy_share, server.requests()
         counts = _counts(searcher)
     return Row(
@@ -156,7 +160,7 @@ def _ours(server: ServerProcess, steps: int, **arguments: Any) -> Ours:
 _SEARCHERS: dict[str, Any] = {
     "ours": lambda server, steps: _ours(server, steps, priors=WANTED),
     "ours, earned trust": _ours,
-    "one call in flight": lambda s, steps: _ours(s, steps, priors=WANTED, rules={"language": ONE}),
+    ONE_CALL: lambda server, steps: _ours(server, steps, priors=WANTED),
     "blocking": lambda server, steps: BlockingSearch(server.client(retries=False), steps),
 }
 

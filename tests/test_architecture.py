@@ -21,15 +21,15 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("events", "intervals", "metrics", "parameters", "yaml_file"),
+    ("events", "insight", "intervals", "metrics", "parameters", "yaml_file"),
     ("space", "journal"),
     ("cards",),
     ("brief",),
     ("config",),
-    ("assignment", "experience", "prompts", "replies", "llm.client", "curves"),
+    ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
-    ("asktell", "demand", "lane_rule", "plan", "prefetch", "tried_keys"),
+    ("asktell", "demand", "lanes", "plan", "prefetch"),
     ("training", "ray_tune"),
     ("jobs", "report"),
     ("terminal", "cli"),

@@ -19,16 +19,19 @@ from automl_gpt_ray.events import (
     ADAPTER,
     AdviceGiven,
     CallFailed,
+    CheckpointSaved,
     Decision,
     Event,
     PromptSent,
     ProposalDropped,
+    ReplyRead,
     ReplyReceived,
     ResultReported,
     RunEnded,
     RunResumed,
     RunStarted,
     TrialEnded,
+    TrialRequeued,
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
@@ -52,6 +55,9 @@ EVENTS = (
     TrialEnded("t1", TrialState.FAILED, "oom", "out of memory"),
     Decision("run", "outage", "down", "prefetch"),
     Scored("t1", {"accuracy": 0.75, "loss": math.inf}),
+    CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
+    TrialRequeued("t2", "Ray did not know of it"),
+    ReplyRead("c1", 2, ("proposals[1]: twice",)),
     RunEnded("12 trials were trained"),
 )
 

@@ -24,7 +24,7 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Journal, read_journal
-from automl_gpt_ray.lane_rule import LANGUAGE, LaneRule
+from automl_gpt_ray.lanes import LANGUAGE, LaneRule
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.records import Observation, TrialState
 
@@ -405,7 +405,7 @@ def test_several_calls_are_in_flight(supply):
 
     # Calls that would be told the same are not made together.
     def learned():
-        made.book.record(ProposalDropped("nobody", "to change what is known"))
+        made.book.record(TrialEnded("t0", TrialState.COMPLETED))
         return advisor.most >= 3
 
     until(learned, poke=made)

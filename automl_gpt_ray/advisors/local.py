@@ -36,7 +36,7 @@ class LocalAdvisor:
         if not parents:
             raise AdviceError("local moves need a trial that has reported a value")
         rng = generator(self._seed, history, salt=2)
-        known, found = taken(self._space, history), list[Proposal]()
+        known, found = taken(history), list[Proposal]()
         forecast = peer_forecast(history)
         for _ in range(TRIES * n):
             if len(found) == n:

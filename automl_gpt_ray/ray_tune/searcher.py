@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Mapping
@@ -28,33 +27,42 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
+from automl_gpt_ray.advisors.language import reread
 from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.events import Decision, ResultReported, RunResumed, RunStarted, TrialEnded
+from automl_gpt_ray.events import (
+    CallFailed,
+    Decision,
+    ResultReported,
+    RunResumed,
+    RunStarted,
+    TrialEnded,
+    TrialRequeued,
+)
 from automl_gpt_ray.journal import FILE_NAME, Journal
-from automl_gpt_ray.lane_rule import LOCAL_RULES, LaneRule
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import observation
+from automl_gpt_ray.ray_tune.results import Clocks, observation
+from automl_gpt_ray.ray_tune.snapshot import known_trials
 from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.space import SearchSpace
 
+COPY = ".journal.json"
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
-SWITCH_S = 0.0005
 
 
 class LLMSearch(Searcher):
     """A Ray Tune searcher in which a language model, Optuna and local moves share the trials.
 
-    Without `llm` it is the classical optimiser and local moves alone. The first trial is always the
-    default configuration.
+    Without `llm`: the classical optimiser and local moves. The first trial is the default configuration.
 
     Args:
         llm: The language model.
@@ -69,10 +77,9 @@ class LLMSearch(Searcher):
         step_key: Result key that counts steps; by default the trainable's `step`, else
             `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
+        max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
-        priors: Source (`language`, `classical`, `local`) to its share of the trials before any earned
-            or lost trust.
-        rules: Source to how its queue of proposals is kept: calls in flight, proposals a call.
+        priors: Source to its share of the trials before any earned or lost trust.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
         about: Written into the journal's first line, for readers.
@@ -91,22 +98,22 @@ class LLMSearch(Searcher):
         max_steps: int | None = None,
         step_key: str | None = None,
         sampler: SamplerName = "tpe",
+        max_prompt_tokens: int | None = None,
         mixture: Mixture | None = None,
         priors: Mapping[str, float] = PRIORS,
-        rules: Mapping[str, LaneRule] = LOCAL_RULES,
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
-        self._llm, self._sampler, self._seed = llm, sampler, seed
+        self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
-        self._mixture, self._about = mixture, dict(about or {})
-        self._priors, self._rules = dict(priors), dict(rules)
+        self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
         self._deadline: float | None = None
+        self._clocks, self.closed = Clocks(), frozenset[str]()
         self._book: Book | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
@@ -146,13 +153,15 @@ class LLMSearch(Searcher):
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record one step of a trial."""
-        if self.book.trial(trial_id) is not None:
-            self.book.record(ResultReported(trial_id, observation(result, self._step_key)))
+        trial = self.book.trial(trial_id)
+        if trial is not None and trial_id not in self.closed:
+            seen = self._clocks.total(trial, observation(result, self._step_key))
+            self.book.record(ResultReported(trial_id, seen))
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None:
+        if trial is None or trial_id in self.closed:
             return
         state, failure = TrialState.STOPPED, None
         if error:
@@ -163,7 +172,7 @@ class LLMSearch(Searcher):
             # returned; a new one means that a scheduler or stopper ended it there.
             returned = bool(trial.observations) and trial.last_step == seen.step
             if not returned:
-                self.book.record(ResultReported(trial_id, seen))
+                self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
             state = TrialState.COMPLETED if returned or seen.step >= self.brief.max_steps else TrialState.STOPPED
         self.book.record(TrialEnded(trial_id, state, failure))
         if self._supply:
@@ -171,16 +180,40 @@ class LLMSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Copy the journal into Ray's snapshot; the journal itself is always newer."""
-        shutil.copyfile(self.book_path, f"{checkpoint_path}.journal")
+        # Ray fetches nothing but *.json and *.pkl from a remote storage path.
+        shutil.copyfile(self.book_path, f"{checkpoint_path}{COPY}")
         Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
 
     def restore(self, checkpoint_path: str) -> None:
-        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone."""
-        copy = Path(f"{checkpoint_path}.journal")
+        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
+
+        Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
+        """
+        copy = Path(f"{checkpoint_path}{COPY}")
         if not self.book_path.exists() and copy.exists():
             self.book_path.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(copy, self.book_path)
         self.close()
+        known = known_trials(Path(checkpoint_path).parent)
+        if known is not None:
+            self.reconcile(known)
+
+    def reconcile(self, known: Mapping[str, bool]) -> None:
+        """Settle what the journal and Ray disagree about, after the driver was killed.
+
+        A trial under way that Ray does not know is trained anew under another id: its proposal goes back
+        to the head of the queue. One that has ended but that Ray takes up again is in `closed`: its
+        further results are ignored.
+
+        Args:
+            known: Trial id to whether Ray takes it for ended.
+        """
+        history = self.book.history()
+        for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
+            if trial.id not in known:
+                self.book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
+        ended = {trial.id for trial in history.trials if trial.state.ended}
+        self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
     def close(self) -> None:
         """Stop the background workers and close the journal; both open again on use."""
@@ -224,30 +257,32 @@ class LLMSearch(Searcher):
         return {**self.__dict__, "_book": None, "_supply": None}
 
     def _start(self) -> Prefetcher:
-        mixture = self._mixture or assemble(
-            self.brief, self._llm, self._sampler, self._seed, self.book.record, self._priors
-        )
-        self._supply = Prefetcher(
-            self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed, self._rules, mixture.shares
-        )
-        # The advisors' threads and Ray's event loop share one interpreter: let the loop in sooner than the
-        # 5 ms after which Python interrupts a thread by default.
-        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
+        brief, seed = self.brief, self._seed
+        told = (brief, self._llm, self._sampler, seed, self.book.record, self._limit, self._priors)
+        team = self._mixture or assemble(*told)
+        self._supply = Prefetcher(self.book, brief.space, team.advisors, team.choose, seed, shares=team.shares)
+        if LANGUAGE in team.advisors:
+            self._read_unread(self._supply)
         self._supply.start()
         return self._supply
+
+    def _read_unread(self, supply: Prefetcher) -> None:
+        """Read the replies that came in just before the driver was killed: they are paid for."""
+        for prompt, reply in self.book.unread():
+            read = reread(self.brief, self.book.history(), prompt, reply)
+            if isinstance(read, list):
+                supply.readmit(LANGUAGE, prompt.history_version, read, prompt.wanted)
+            else:
+                self.book.record(CallFailed(prompt.call, read.kind, str(read), reply.seconds))
 
     def _open_book(self) -> Book:
         journal = Journal(self.book_path, partial(redact, secrets=secrets_in()))
         book = Book(journal)
         brief = self.brief
         if book.started is None:
-            objective, default = brief.objective, brief.space.default
+            objective, default, told = brief.objective, brief.space.default, brief.to_dict()
             about = {"space": brief.space.explain(), **self._about}
-            book.record(
-                RunStarted(
-                    objective.metric, objective.mode, brief.max_steps, self._seed, default, brief.to_dict(), about
-                )
-            )
+            book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, default, told, about))
         else:
             book.record(RunResumed(journal.damage))
         return book

@@ -1,9 +1,12 @@
-"""How far ahead of the trials each source of proposals works."""
+"""Lanes: the rules by which a source's queue of proposals is kept filled and fresh, and where each stands."""
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from automl_gpt_ray.advisors.advisor import Advisor
 
 
 @dataclass(frozen=True)
@@ -32,3 +35,22 @@ class LaneRule:
 
 LANGUAGE = LaneRule(workers=8, batch=4, most=4, depth=32, fresh_epochs=3, fresh_ended=False)
 LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
+
+
+@dataclass
+class Lane:
+    """A source: its advisor, its rule, and how its calls have gone. Guarded by the book's lock."""
+
+    source: str
+    advisor: Advisor
+    rule: LaneRule
+    in_flight: int = 0
+    latency: float = 0.0
+    failures: int = 0
+    retry_at: float = 0.0
+    exhausted_at: int = -1
+    outage: str = ""
+    begun: list[float] = field(default_factory=list)
+    told: object = None
+    ended_at: float = 0.0
+    threads: list[threading.Thread] = field(default_factory=list)
