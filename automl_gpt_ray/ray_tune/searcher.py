@@ -26,7 +26,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
-from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
@@ -77,6 +77,7 @@ class LLMSearch(Searcher):
             it does not say. `StopAtBudget` stops running trials too.
         gpus: GPUs of each trial, for a budget of GPU-hours.
         outages: What is done while the language model cannot be asked.
+        priors: Source to its share of the trials before any earned or lost trust.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
         about: Written into the journal's first line, for readers.
@@ -100,6 +101,7 @@ class LLMSearch(Searcher):
         budget: Budget | None = None,
         gpus: float = 0.0,
         outages: OutagePolicy | None = None,
+        priors: Mapping[str, float] = PRIORS,
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
@@ -108,7 +110,7 @@ class LLMSearch(Searcher):
         self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
-        self._mixture, self._about = mixture, dict(about or {})
+        self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
         self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
@@ -282,7 +284,8 @@ class LLMSearch(Searcher):
     def _start(self) -> Prefetcher:
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
-        mixture = self._mixture or assemble(brief, llm, self._sampler, self._seed, book.record, self._limit)
+        told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
+        mixture = self._mixture or assemble(*told)
         form_team(book, mixture, "prefetch", self._seed)
         supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
         self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)
