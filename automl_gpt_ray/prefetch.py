@@ -40,10 +40,8 @@ PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
 RELUCTANT_S = 60.0
 """Longest wait before one that refuses, or answers rubbish, is asked again."""
-
 UNUSABLE = 3
 """Unusable answers in a row that are an outage."""
-
 SWITCH_S = 0.0005
 REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
 

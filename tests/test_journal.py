@@ -274,14 +274,14 @@ def test_decisions_reach_the_disk_before_append_returns(path, monkeypatch):
     journal = Journal(path)
     monkeypatch.setattr(journal_module, "FLUSH_S", 60.0)
     journal.append(EVENTS[8])
-    journal.append(EVENTS[7])
+    journal.append(EVENTS[5])
     assert synced == []
-    for paid in (EVENTS[3], EVENTS[10]):
+    for paid in (EVENTS[3], EVENTS[7], EVENTS[10]):
         journal.append(paid)
         assert synced.pop()
     # What trials do follows soon.
     monkeypatch.setattr(journal_module, "FLUSH_S", 0.0)
-    journal.append(EVENTS[7])
+    journal.append(EVENTS[8])
     assert len(synced) == 1
 
 

@@ -15,8 +15,6 @@ Ray's rules and nothing about how proposals are made.
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -42,13 +40,12 @@ from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
 from automl_gpt_ray.ray_tune.results import Clocks, observation
-from automl_gpt_ray.ray_tune.snapshot import known_trials
+from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 
-COPY = ".journal.json"
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -204,19 +201,14 @@ class LLMSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Copy the journal into Ray's snapshot; the journal itself is always newer."""
-        # Ray fetches nothing but *.json and *.pkl from a remote storage path.
-        shutil.copyfile(self.book_path, f"{checkpoint_path}{COPY}")
-        Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
+        keep_journal(self.book_path, Path(checkpoint_path))
 
     def restore(self, checkpoint_path: str) -> None:
         """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
 
         Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
         """
-        copy = Path(f"{checkpoint_path}{COPY}")
-        if not self.book_path.exists() and copy.exists():
-            self.book_path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(copy, self.book_path)
+        bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
         known = known_trials(Path(checkpoint_path).parent)
         if known is not None:
