@@ -147,7 +147,8 @@ class Prefetcher:
         with self._wake:
             if self._broken:
                 raise self._broken
-            self._drop_outdated()
+            recent = self._recent()  # once: what is written with the trial is what the drops were judged by
+            self._drop_outdated(recent)
             waits, urgent, unasked = self._outages.waits, self._urgent(), self._outages.messages
             history = self._book.history()  # last: `waits` may have written something down
             chosen = pick(history, self._choose, unasked, waits, urgent)
@@ -156,8 +157,7 @@ class Prefetcher:
                 return None
             self._missed_at = None
             self._demand.took()
-            shares, recent = self._shares(history), self._recent()
-            self._book.record(TrialStarted(trial_id, chosen, shares, unasked, waits, urgent, recent))
+            self._book.record(TrialStarted(trial_id, chosen, self._shares(history), unasked, waits, urgent, recent))
             self._wake.notify_all()
             return chosen
 
@@ -177,8 +177,7 @@ class Prefetcher:
         self.exhausted = self.exhausted or drawn is None
         return drawn
 
-    def _drop_outdated(self) -> None:
-        recent = self._recent()
+    def _drop_outdated(self, recent: Mapping[str, int]) -> None:
         rules = {source: lane.rule for source, lane in self._lanes.items()}
         for queued in outdated(self._book, rules, self._outages.messages, recent):
             self._book.record(ProposalDropped(queued.id, OUTDATED, recent.get(queued.source, 0)))
