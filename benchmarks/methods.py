@@ -9,6 +9,7 @@ scheduler makes both in its factory.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -23,9 +24,11 @@ from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.space import SearchSpace
 from benchmarks.language import Metered
 from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
+from benchmarks.replay import Replay
 from benchmarks.searchers import AdvisorSearch, RandomSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
@@ -71,14 +74,21 @@ class Method:
     Attributes:
         name: Of the row.
         settings: Its settings in words.
-        make: Makes a fresh pair.
+        make: Makes a fresh pair; a peer with a simulator of its own returns what happened there.
         needs_llm: Whether it is run with a language model only.
+        needs: Modules that must be installed.
     """
 
     name: str
     settings: str
-    make: Callable[[Setting], Pair]
+    make: Callable[[Setting], Pair | Replay]
     needs_llm: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """The modules of `needs` that are not installed."""
+        return [module for module in self.needs if importlib.util.find_spec(module) is None]
 
 
 def asha(setting: Setting) -> TrialScheduler:
@@ -127,6 +137,33 @@ def _llm_search(setting: Setting) -> Pair:
     return Pair(search, asha(setting), {"patience_s": 2.0})
 
 
+def _bohb(setting: Setting) -> Pair:
+    from ray.tune.schedulers import HyperBandForBOHB
+    from ray.tune.search.bohb import TuneBOHB
+
+    brief = setting.problem.brief
+    # It knows no conditions: what is inactive is left out at the lookup.
+    plain = {name: p.model_copy(update={"when": {}}) for name, p in brief.space.searched.items()}
+    start = {name: brief.space.default.get(name, p.start) for name, p in plain.items()}
+    search = TuneBOHB(
+        TuneBOHB.convert_search_space(to_ray(SearchSpace(plain))),
+        metric=brief.objective.metric,
+        mode=brief.objective.mode,
+        points_to_evaluate=[start],
+        seed=setting.seed,
+    )
+    return Pair(search, HyperBandForBOHB(max_t=brief.max_steps, reduction_factor=ETA))
+
+
+def _syne_tune(method: str) -> Callable[[Setting], Replay]:
+    def run(setting: Setting) -> Replay:
+        from benchmarks.peer import replay
+
+        return replay(setting.problem, method, setting.seed, setting.workers, setting.epochs, GRACE, ETA)
+
+    return run
+
+
 def _median_pruner(setting: Setting) -> Pair:
     pruner = optuna.pruners.MedianPruner(n_startup_trials=5, n_warmup_steps=GRACE)
     return Pair(*pruned(setting.problem, tpe(setting.seed), pruner))
@@ -152,6 +189,8 @@ def _both(
 _TPE = "multivariate, grouped, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
+_SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
+
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
@@ -160,6 +199,13 @@ METHODS: dict[str, Method] = {
         *_both("tpe", f"Ray's OptunaSearch, TPE: {_TPE}", _tpe),
         *_both("gp", "Ray's OptunaSearch, GPSampler: 10 random at first", _gp),
         Method("random+hyperband", f"Ray's HyperBand, reduction {ETA}", lambda s: Pair(_random(s), hyperband(s))),
+        Method(
+            "bohb", f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}", _bohb, needs=("hpbandster", "ConfigSpace")
+        ),
+        *(
+            Method(f"syne-{name.lower()}", f"Syne Tune's {name} in its own simulator", _syne_tune(name), needs=_SYNE)
+            for name in ("RandomSearch", "ASHA", "BOHB", "ASHACQR")
+        ),
         Method("tpe+median-pruner", f"Optuna alone: TPE ({_TPE}), MedianPruner(5, warm-up {GRACE})", _median_pruner),
         Method("tpe+hyperband-pruner", f"Optuna alone: TPE ({_TPE}), HyperbandPruner(1, eta {ETA})", _hyperband_pruner),
         *_both("ours-classical", f"our classical advisor, TPE: {_OWN}", _classical),
