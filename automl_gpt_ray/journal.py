@@ -8,6 +8,7 @@ next decision at the latest. What the events mean is `book.Book`'s to say.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -24,7 +25,14 @@ from pydantic import ValidationError
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import ADAPTER, Event, ResultReported
 
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
+
 FILE_NAME = "journal.jsonl"
+SKIPPED = "damaged or unknown lines were skipped"
+"""Part of `Journal.damage` when events between readable ones are lost."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +58,7 @@ class Journal:
             line being written when the driver was killed) is moved to a file beside the journal.
 
     Raises:
-        JournalError: The file cannot be read or written.
+        JournalError: The file cannot be read or written, or another process is writing it.
     """
 
     def __init__(
@@ -64,6 +72,7 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._guard = _alone(self.path)
             self.entries, self.damage = _recover(self.path)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
@@ -99,6 +108,7 @@ class Journal:
                 os.fsync(self._file)
                 os.close(self._file)
                 self._file = -1
+                os.close(self._guard)
 
 
 def read_journal(path: str | Path) -> list[Entry]:
@@ -107,11 +117,49 @@ def read_journal(path: str | Path) -> list[Entry]:
     Raises:
         JournalError: There is no such file, or it cannot be read.
     """
+    return [entry for entry in scan_journal(path) if entry]
+
+
+def scan_journal(path: str | Path) -> Iterator[Entry | None]:
+    """Yield the entry of each line of the journal at `path`, None for a line that cannot be read.
+
+    Raises:
+        JournalError: There is no such file, or it cannot be read.
+    """
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            for line in file:
+                yield _decode(line) if line.endswith(b"\n") else None
     except OSError as error:
         raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
-    return [entry for _, entry in _lines(content) if entry]
+
+
+def json_values(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON values as a journal writes them: without keys, NaN and infinities as text."""
+    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
+    if isinstance(value, str):
+        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
+        return redact(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: json_values(item, redact) for key, item in value.items()}
+    return [json_values(item, redact) for item in value] if isinstance(value, list) else value
+
+
+def _alone(path: Path) -> int:
+    """Return an open file that no other process can lock; its own, for any close of a file frees its locks."""
+    guard = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is None:
+        return guard
+    try:
+        fcntl.lockf(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(guard)
+            raise JournalError(f"another process writes the journal `{path}`: is this run still going on?") from None
+        # A file system without locks is no reason not to run.
+    return guard
 
 
 def _recover(path: Path) -> tuple[list[Entry], str]:
@@ -119,7 +167,7 @@ def _recover(path: Path) -> tuple[list[Entry], str]:
     lines = list(_lines(content))
     good = max((end for end, entry in lines if entry), default=0)
     skipped = sum(1 for end, entry in lines if entry is None and end <= good)
-    damage = [f"{skipped} damaged or unknown lines were skipped"] if skipped else []
+    damage = [f"{skipped} {SKIPPED}"] if skipped else []
     if good < len(content):
         aside = path.with_name(f"{path.name}.tail-{len(content)}")
         aside.write_bytes(content[good:])
@@ -157,22 +205,10 @@ def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
     if isinstance(entry.event, ResultReported):
         event = ADAPTER.dump_json(entry.event).decode()
     else:
-        value = _redacted(ADAPTER.dump_python(entry.event, mode="json"), redact)
+        value = json_values(ADAPTER.dump_python(entry.event, mode="json"), redact)
         event = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
     return f'{{"crc":"{_crc(body)}",{body}\n'
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
-    if isinstance(value, str):
-        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
-        return redact(value).encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _redacted(item, redact) for key, item in value.items()}
-    return [_redacted(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _crc(body: str) -> str:

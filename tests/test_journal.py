@@ -18,16 +18,20 @@ from automl_gpt_ray.events import (
     ADAPTER,
     AdviceGiven,
     CallFailed,
+    CheckpointSaved,
     Decision,
     Event,
     PromptSent,
     ProposalDropped,
+    ReplyRead,
     ReplyReceived,
     ResultReported,
     RunEnded,
     RunResumed,
     RunStarted,
+    TeamFormed,
     TrialEnded,
+    TrialRequeued,
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
@@ -51,6 +55,10 @@ EVENTS = (
     TrialEnded("t1", TrialState.FAILED, "oom", "out of memory"),
     Decision("run", "outage", "down", "prefetch"),
     Scored("t1", {"accuracy": 0.75, "loss": math.inf}),
+    CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
+    TrialRequeued("t2", "Ray did not know of it"),
+    ReplyRead("c1", 2, ("proposals[1]: twice",)),
+    TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
 )
 

@@ -24,7 +24,8 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Journal, read_journal
-from automl_gpt_ray.prefetch import LANGUAGE, LaneRule, Prefetcher
+from automl_gpt_ray.lanes import LANGUAGE, LaneRule
+from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.records import Observation, TrialState
 
 SOON = 20.0
@@ -313,7 +314,11 @@ def test_it_recovers_after_an_outage(supply):
     for number in range(2, 9):
         take(made, f"t{number}")
         end(made, f"t{number}")
-    assert [d.reason[-6:] for d in made.book.decisions] == ["down 1", "down 5"]
+    found = [(d.action, d.reason) for d in made.book.decisions]
+    assert [action for action, _ in found] == ["outage", "recovered", "outage", "recovered"]
+    assert "down 1. Carrying on with the classical advisor" in found[0][1]
+    assert "can be asked again, after" in found[1][1]
+    assert "down 5" in found[2][1]
 
 
 @pytest.mark.parametrize("error", [ValueError("bug"), RecursionError(), KeyError("x"), AssertionError()])

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor, SamplerName
+from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
@@ -23,6 +24,7 @@ def assemble(
     sampler: SamplerName = "tpe",
     seed: int = 0,
     record: Callable[[Event], object] = lambda event: None,
+    max_prompt_tokens: int | None = None,
 ) -> Mixture:
     """Return the mixture of a run's advisors.
 
@@ -32,10 +34,11 @@ def assemble(
         sampler: The classical optimiser's sampler.
         seed: Of the run.
         record: Where the language model's prompts and replies are written down.
+        max_prompt_tokens: Most tokens of a prompt, estimated; None for no limit.
     """
     team: dict[str, Advisor] = {}
     if llm is not None:
-        team["language"] = LanguageAdvisor(llm, brief, record)
+        team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
     team["classical"] = ClassicalAdvisor(brief.space, seed, sampler)
     team["local"] = LocalAdvisor(brief.space, seed)
     return Mixture(team)
