@@ -186,7 +186,7 @@ def _both(
     )
 
 
-_TPE = "multivariate, grouped, constant liar, 10 random at first"
+_TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
