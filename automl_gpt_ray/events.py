@@ -115,7 +115,7 @@ class CallFailed:
 class AdviceGiven:
     """Proposals enter the queue. `problems` are what was wrong with those that did not.
 
-    `wanted` is how many were asked for.
+    `wanted` is how many were asked for, `stock` how many were to be ready, stale ones included.
     """
 
     source: str
@@ -123,15 +123,20 @@ class AdviceGiven:
     proposals: tuple[Proposal, ...]
     problems: tuple[str, ...] = ()
     wanted: int = 0
+    stock: int = 0
     kind: Literal["advice"] = "advice"
 
 
 @dataclass(frozen=True)
 class ProposalDropped:
-    """A queued proposal leaves the queue without a trial."""
+    """A queued proposal leaves the queue without a trial.
+
+    `recent` counts the new bests and failure classes that were too recent for it to know.
+    """
 
     proposal: str
     reason: str
+    recent: int = 0
     kind: Literal["dropped"] = "dropped"
 
 
@@ -140,7 +145,8 @@ class TrialStarted:
     """A proposal becomes a trial.
 
     The other fields are what else the choice depended on at that moment: what each source was trusted
-    with, why sources could not be asked, whether those are waited for, and who goes before all others.
+    with, why sources could not be asked, whether those are waited for, who goes before all others, and
+    how many new bests and failure classes were too recent for a source to know.
     """
 
     trial: str
@@ -149,6 +155,7 @@ class TrialStarted:
     outages: Mapping[str, str] = field(default_factory=dict)
     waits: bool = False
     urgent: tuple[str, ...] = ()
+    recent: Mapping[str, int] = field(default_factory=dict)
     kind: Literal["trial_started"] = "trial_started"
 
 

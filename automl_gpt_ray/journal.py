@@ -1,9 +1,9 @@
 """The journal: one append-only file from which a run can be rebuilt, audited and replayed.
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
-after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
-event is one that nothing has been decided on yet (a result): that one reaches the disk with the
-next decision at the latest. What the events mean is `book.Book`'s to say.
+after it. Lines are written with one `write` before `append` returns, so no `kill -9` loses one. Against a
+machine that dies they are also flushed to disk before anything is done because of them: with the trial that
+starts, the prompt that is sent, the decision, at the latest. What the events mean is `book.Book`'s to say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import ADAPTER, Event, ResultReported
+from automl_gpt_ray.events import (
+    ADAPTER,
+    AdviceGiven,
+    CheckpointSaved,
+    Event,
+    ProposalDropped,
+    ResultReported,
+    TrialEnded,
+)
 
 try:
     import fcntl
@@ -33,6 +41,9 @@ except ImportError:  # Windows has no such locks
 FILE_NAME = "journal.jsonl"
 SKIPPED = "damaged or unknown lines were skipped"
 """Part of `Journal.damage` when events between readable ones are lost."""
+# Nothing is acted on before a trial starts, a prompt is sent or somebody decides; those take all before them along.
+_LATER = (ResultReported, CheckpointSaved, AdviceGiven, ProposalDropped, TrialEnded)
+FLUSH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +90,7 @@ class Journal:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
         self._torn = False
+        self._flushed = time.monotonic()
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -93,8 +105,9 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, ResultReported):
+                if not isinstance(event, _LATER) or time.monotonic() - self._flushed > FLUSH_S:
                     os.fsync(self._file)
+                    self._flushed = time.monotonic()
             except OSError as error:
                 self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None

@@ -1,11 +1,9 @@
-"""A lane: one source's queue of proposals, how far ahead it is kept filled, and how its calls went."""
+"""Lanes: the rules by which a source's queue of proposals is kept filled and fresh, and where each stands."""
 
 from __future__ import annotations
 
-import math
 import threading
 import time
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -18,27 +16,31 @@ class LaneRule:
 
     Attributes:
         workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
+        batch: Proposals asked for in one call.
+        most: The same, when so many are missing.
         depth: Proposals kept ready at most.
         fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
+            after it and two calls could have been made since; before that it is served, but a fresher
+            one is asked for.
+        fresh_ended: Whether every trial that ends makes a proposal worth replacing. Such a source works
+            on this machine: it rests between calls, unless too few of its proposals are ready.
     """
 
     workers: int = 1
     batch: int = 2
+    most: int = 8
     depth: int = 8
     fresh_epochs: int = 1000
     fresh_ended: bool = True
 
 
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
+LANGUAGE = LaneRule(workers=8, batch=4, most=4, depth=32, fresh_epochs=3, fresh_ended=False)
 LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
 
 
 @dataclass
 class Lane:
-    """One source's state; the prefetcher's lock guards it."""
+    """A source: its advisor, its rule, and how its calls have gone. Guarded by the book's lock."""
 
     source: str
     advisor: Advisor
@@ -49,15 +51,10 @@ class Lane:
     retry_at: float = 0.0
     exhausted_at: int = -1
     unusable: int = 0
-    takes: deque[float] = field(default_factory=lambda: deque(maxlen=32))
+    begun: list[float] = field(default_factory=list)
+    told: object = None
+    ended_at: float = 0.0
     threads: list[threading.Thread] = field(default_factory=list)
-
-    def needed(self) -> int:
-        """Return how many proposals to have ready: those taken during one and a half calls, and one more."""
-        rate = 0.0
-        if len(self.takes) >= 2:
-            rate = (len(self.takes) - 1) / max(1e-3, time.monotonic() - self.takes[0])
-        return min(self.rule.depth, 1 + math.ceil(1.5 * self.latency * rate))
 
     def back_off(self, least: float, most: float) -> None:
         """Ask again after between `least` and `most` seconds, twice as late each time."""

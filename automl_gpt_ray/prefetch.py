@@ -1,10 +1,10 @@
 """The prefetcher: proposals prepared ahead, so that handing one out never waits for anybody.
 
-Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
-its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
-waits for no call. How far a lane works ahead follows from how long its calls take and how fast its
-proposals are taken. A queued proposal that was thought of before the latest results is replaced when a fresh one
-arrives, and dropped when it is too old.
+Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep its
+queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and waits for no
+call. How far a lane works ahead follows from how long its calls take and how fast its proposals are taken. A
+queued proposal that was thought of before the latest results stands behind fresher ones, is replaced by them
+once enough are ready, and dropped when it is too old.
 
     supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
     supply.start()
@@ -14,6 +14,8 @@ arrives, and dropped when it is too old.
 
 from __future__ import annotations
 
+import math
+import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -23,6 +25,7 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.demand import Demand
 from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable, JournalError
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
 from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
@@ -37,9 +40,10 @@ PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
 RELUCTANT_S = 60.0
 """Longest wait before one that refuses, or answers rubbish, is asked again."""
-
 UNUSABLE = 3
 """Unusable answers in a row that are an outage."""
+SWITCH_S = 0.0005
+REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
 
 
 @final
@@ -54,7 +58,8 @@ class Prefetcher:
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
         outages: What is done while a source's language model cannot be asked.
-        shares: What each source is trusted with; written down with each trial.
+        shares: What each source is trusted with: written down with each trial, and what each must be able
+            to serve; by default each all trials.
         urgent: Which sources go before the others now.
     """
 
@@ -72,6 +77,7 @@ class Prefetcher:
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
         self._shares, self._urgent = shares, urgent
+        self._demand = Demand(book, shares)
         self._lanes = {s: Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._outages = Outages(outages or OutagePolicy(), book.record)
         self._wake = threading.Condition(book.lock)
@@ -88,6 +94,8 @@ class Prefetcher:
             seeds = [*([first] if first else []), *recalled]
             if seeds and not history.trials:
                 self._book.record(AdviceGiven(START, history.version, tuple(seeds)))
+        # The advisors' threads share the interpreter with Ray's event loop: let it in before Python's usual 5 ms.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         for lane in self._lanes.values():
             for number in range(lane.rule.workers):
                 name = f"advisor-{lane.source}-{number}"
@@ -147,9 +155,9 @@ class Prefetcher:
             if chosen is None:
                 return None
             self._missed_at = None
-            if chosen.source in self._lanes:
-                self._lanes[chosen.source].takes.append(time.monotonic())
-            self._book.record(TrialStarted(trial_id, chosen, self._shares(history), unasked, waits, urgent))
+            self._demand.took()
+            shares, recent = self._shares(history), self._recent()
+            self._book.record(TrialStarted(trial_id, chosen, shares, unasked, waits, urgent, recent))
             self._wake.notify_all()
             return chosen
 
@@ -170,9 +178,19 @@ class Prefetcher:
         return drawn
 
     def _drop_outdated(self) -> None:
+        recent = self._recent()
         rules = {source: lane.rule for source, lane in self._lanes.items()}
-        for queued in outdated(self._book, rules, self._outages.messages):
-            self._book.record(ProposalDropped(queued.id, OUTDATED))
+        for queued in outdated(self._book, rules, self._outages.messages, recent):
+            self._book.record(ProposalDropped(queued.id, OUTDATED, recent.get(queued.source, 0)))
+
+    def _recent(self) -> dict[str, int]:
+        """Return source to what was learned within its last two calls, which no proposal of it can know yet."""
+        self._demand.look()
+        since = {
+            source: self._book.epochs_since(self._demand.version_before(2 * self._latency(lane)))
+            for source, lane in self._lanes.items()
+        }
+        return {source: epochs for source, epochs in since.items() if epochs}
 
     def _work(self, lane: Lane) -> None:
         while True:
@@ -183,8 +201,10 @@ class Prefetcher:
                 if self._stopped:
                     return
                 lane.in_flight += wanted
+                lane.told = self._demand.told()
                 history = self._book.history()
-            self._call(lane, history, wanted)
+                lane.begun.append(began := time.monotonic())
+            self._call(lane, history, wanted, began)
 
     def _wanted(self, lane: Lane) -> int:
         """Return how many proposals the lane should ask for now; 0 for none."""
@@ -192,15 +212,31 @@ class Prefetcher:
             return 0
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
-        fresh = sum(1 for p in self._book.queued(lane.source) if is_fresh(self._book, p, lane.rule))
-        needed = lane.needed()
-        if fresh + lane.in_flight >= needed:
+        # Two calls that are told the same are answered the same; one is enough to ask whether a server is back.
+        if lane.in_flight and (lane.failures or lane.told == self._demand.told()):
             return 0
-        # A call costs the same whether it brings one proposal or a few.
-        return max(lane.rule.batch, 1)
+        queued = self._book.queued(lane.source)
+        fresh = sum(1 for p in queued if is_fresh(self._book, p, lane.rule))
+        missing = self._stock(lane) - len(queued) - lane.in_flight
+        rested = not lane.rule.fresh_ended or time.monotonic() > lane.ended_at + REST * lane.latency
+        if missing <= 0 and not (rested and fresh + lane.in_flight < self._needed(lane)):
+            return 0
+        # A call costs nearly the same whether it brings one proposal or a few.
+        return max(lane.rule.batch, min(missing, lane.rule.most), 1)
 
-    def _call(self, lane: Lane, history: History, wanted: int) -> None:
-        began = time.monotonic()
+    def _needed(self, lane: Lane) -> int:
+        """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
+        return min(lane.rule.depth, 1 + self._demand.during(lane.source, 1.5 * self._latency(lane)))
+
+    def _stock(self, lane: Lane) -> int:
+        """Proposals to have ready, fresh or not: trials that started together end together."""
+        return max(self._needed(lane), min(lane.rule.depth, self._demand.at_once(lane.source)))
+
+    def _latency(self, lane: Lane) -> float:
+        """Seconds of a call: as measured, or of the one under way where that is longer already."""
+        return max(lane.latency, time.monotonic() - min(lane.begun, default=math.inf))
+
+    def _call(self, lane: Lane, history: History, wanted: int, began: float) -> None:
         try:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
@@ -213,6 +249,10 @@ class Prefetcher:
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
             return
+        finally:
+            with self._wake:
+                lane.begun.remove(began)
+                lane.ended_at = time.monotonic()
         spent = time.monotonic() - began
         with self._wake:
             lane.in_flight -= wanted
@@ -230,12 +270,13 @@ class Prefetcher:
             self._wake.notify_all()
 
     def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
-        """Queue what is new in `made` in place of what is stale, and return how many that were."""
-        admitted = admit(self._book, lane.source, made, lane.rule)
+        """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
+        stock = self._stock(lane)
+        admitted = admit(self._book, lane.source, made, lane.rule, stock)
         for old in admitted.dropped:
             self._book.record(ProposalDropped(old, REPLACED))
         if admitted.new or admitted.problems:
-            given = AdviceGiven(lane.source, history.version, admitted.new, admitted.problems, wanted)
+            given = AdviceGiven(lane.source, history.version, admitted.new, admitted.problems, wanted, stock)
             self._book.record(given)
         return len(admitted.new)
 

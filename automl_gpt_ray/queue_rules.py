@@ -44,8 +44,16 @@ class Admission:
     problems: tuple[str, ...]
 
 
-def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule) -> Admission:
-    """Return which of `made` are new and which stale proposals of the same source they replace."""
+def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule, stock: int = 0) -> Admission:
+    """Return which of `made` are new and which stale proposals of the same source they replace.
+
+    Args:
+        book: The run so far.
+        source: Who made them.
+        made: Its proposals.
+        rule: Of its queue.
+        stock: Proposals to have ready, fresh or not: stale ones below it stay.
+    """
     known = taken(book.history())
     stale = [p for p in book.queued(source) if not is_fresh(book, p, rule)]
     known -= {p.key for p in stale}
@@ -59,7 +67,10 @@ def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule) -> 
     # One that was thought of again goes first: it must not stand in the queue twice.
     again = {p.key for p in new}
     stale.sort(key=lambda p: p.key not in again)
-    return Admission(tuple(p.id for p in stale[: len(new)]), tuple(new), tuple(problems))
+    doubled = sum(1 for p in stale if p.key in again)
+    beyond = len(book.queued(source)) + len(new) - stock
+    drops = stale[: max(doubled, min(len(new), beyond))]
+    return Admission(tuple(p.id for p in drops), tuple(new), tuple(problems))
 
 
 def is_fresh(book: Book, queued: Proposal, rule: LaneRule) -> bool:
@@ -69,16 +80,21 @@ def is_fresh(book: Book, queued: Proposal, rule: LaneRule) -> bool:
     return not (rule.fresh_ended and book.ended_version > queued.history_version)
 
 
-def outdated(book: Book, rules: Mapping[str, LaneRule], outages: Collection[str]) -> list[Proposal]:
+def outdated(
+    book: Book, rules: Mapping[str, LaneRule], outages: Collection[str], recent: Mapping[str, int]
+) -> list[Proposal]:
     """Return the queued proposals that are too old to be served, oldest first.
 
     Args:
         book: The run so far.
         rules: Source to its rule; proposals of other sources stay.
         outages: Sources that cannot be asked now: what they said already is better than nothing.
+        recent: Source to the new bests and failure classes of late, which none of its proposals can know yet.
     """
     judged = ((p, rules[p.source]) for p in book.queued() if p.source in rules and p.source not in outages)
-    return [p for p, rule in judged if book.epochs_since(p.history_version) > rule.fresh_epochs]
+    return [
+        p for p, rule in judged if book.epochs_since(p.history_version) - recent.get(p.source, 0) > rule.fresh_epochs
+    ]
 
 
 def pick(
@@ -95,8 +111,12 @@ def pick(
     """
     queues: dict[str, Proposal] = {}
     for queued in history.pending:
-        if not waits or queued.source in FIRST or queued.source in outages:
-            queues.setdefault(queued.source, queued)
+        if waits and queued.source not in FIRST and queued.source not in outages:
+            continue
+        first = queues.get(queued.source)
+        # The first of those that know most.
+        if first is None or queued.history_version > first.history_version:
+            queues[queued.source] = queued
     source = next((s for s in (*FIRST, *urgent) if s in queues), None)
     source = source or choose(history, queues.keys()) or next(iter(queues), None)
     return None if source is None else noted(queues[source], outages)

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
-from automl_gpt_ray.advisors.trust import earned_shares
+from automl_gpt_ray.advisors.trust import WINDOW, earned_shares
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal, TrialRecord
 
@@ -51,7 +51,7 @@ class Mixture:
         latest, judged, shares = self._cached
         if latest is history:
             return shares
-        ended = (history.objective, tuple(trial for trial in history.trials if trial.state.ended))
+        ended = (history.objective, tuple(trial for trial in history.trials[-WINDOW:] if trial.state.ended))
         if judged != ended:
             shares = earned_shares(history, self.priors, self.floors)
         self._cached = (history, ended, shares)

@@ -15,8 +15,6 @@ Ray's rules and nothing about how proposals are made.
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -26,7 +24,7 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
-from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
@@ -42,13 +40,12 @@ from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
 from automl_gpt_ray.ray_tune.results import Clocks, observation
-from automl_gpt_ray.ray_tune.snapshot import known_trials
+from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 
-COPY = ".journal.json"
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -77,6 +74,7 @@ class LLMSearch(Searcher):
             it does not say. `StopAtBudget` stops running trials too.
         gpus: GPUs of each trial, for a budget of GPU-hours.
         outages: What is done while the language model cannot be asked.
+        priors: Source to its share of the trials before any earned or lost trust.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
         about: Written into the journal's first line, for readers.
@@ -100,6 +98,7 @@ class LLMSearch(Searcher):
         budget: Budget | None = None,
         gpus: float = 0.0,
         outages: OutagePolicy | None = None,
+        priors: Mapping[str, float] = PRIORS,
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
@@ -108,7 +107,7 @@ class LLMSearch(Searcher):
         self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
-        self._mixture, self._about = mixture, dict(about or {})
+        self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
         self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
@@ -202,19 +201,14 @@ class LLMSearch(Searcher):
 
     def save(self, checkpoint_path: str) -> None:
         """Copy the journal into Ray's snapshot; the journal itself is always newer."""
-        # Ray fetches nothing but *.json and *.pkl from a remote storage path.
-        shutil.copyfile(self.book_path, f"{checkpoint_path}{COPY}")
-        Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
+        keep_journal(self.book_path, Path(checkpoint_path))
 
     def restore(self, checkpoint_path: str) -> None:
         """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
 
         Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
         """
-        copy = Path(f"{checkpoint_path}{COPY}")
-        if not self.book_path.exists() and copy.exists():
-            self.book_path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(copy, self.book_path)
+        bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
         known = known_trials(Path(checkpoint_path).parent)
         if known is not None:
@@ -282,7 +276,8 @@ class LLMSearch(Searcher):
     def _start(self) -> Prefetcher:
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
-        mixture = self._mixture or assemble(brief, llm, self._sampler, self._seed, book.record, self._limit)
+        told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
+        mixture = self._mixture or assemble(*told)
         form_team(book, mixture, "prefetch", self._seed)
         supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
         self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)

@@ -211,7 +211,7 @@ class Checks:
     def _admitted(self, event: AdviceGiven, made: list[Proposal]) -> list[object]:
         course = self._course
         rule = course.rules[event.source]
-        admitted = admit(course.now, event.source, made, rule)
+        admitted = admit(course.now, event.source, made, rule, event.stock)
         drops = [ProposalDropped(dropped, REPLACED) for dropped in admitted.dropped]
         return [*drops, replace(event, proposals=admitted.new, problems=admitted.problems)]
 
@@ -223,7 +223,8 @@ class Checks:
             raise NotDerivable(f"no rule drops a proposal because `{event.reason[:60]}`")
         course = self._course
         # Nothing of a source that cannot be asked is dropped; each choice tells which could not.
-        due = [p.id for p in outdated(course.now, course.rules, ())]
+        recent = dict.fromkeys(course.rules, event.recent)
+        due = [p.id for p in outdated(course.now, course.rules, (), recent)]
         self._findings.compare(
             DROPS, seq, event.proposal, event.proposal, event.proposal if event.proposal in due else None
         )
@@ -235,7 +236,7 @@ class Checks:
         if course.team.loop == "ask_tell":
             chosen = history.pending[0] if history.pending else None
         else:
-            if due := outdated(course.book, course.rules, event.outages):
+            if due := outdated(course.book, course.rules, event.outages, event.recent):
                 self._findings.different(DROPS, seq, subject, "", f"{due[0].id} waits", f"{due[0].id} is dropped")
             chosen = pick(history, course.mixture.choose, event.outages, event.waits, event.urgent)
             chosen = chosen or draw(course.brief.space, course.team.seed, history, event.outages)
