@@ -88,6 +88,8 @@ class FittedCurves:
 
     def _others(self, curves: Sequence[Curve]) -> tuple[Array, Array]:
         """Return what the process says of each curve's final from the other trials."""
+        if not curves:
+            return np.empty(0), np.empty(0)
         mean, var = self.new(np.stack([c.vector for c in curves]))
         place = {self.context.curves[i].key: n for n, i in enumerate(self.chosen)}
         fitted = [(i, place[c.key]) for i, c in enumerate(curves) if c.key in place]
@@ -116,8 +118,7 @@ class FreezeThaw:
         belief = believe(population, scale, context.curves, ends)
         chosen = informative(context, belief.final_mean)
         seen, noise = message(belief, population)
-        width = len(context.curves[0].vector) if context.curves else 0
-        vectors = np.array([context.curves[i].vector for i in chosen]).reshape(-1, width)
+        vectors = _vectors(context, chosen)
         centre, variance = float(population.centre[1]), float(population.spread[1, 1])
         fitted = process.fit(vectors, seen[chosen], noise[chosen], centre, variance, start)
         return FittedCurves(context, scale, population, fitted, tuple(chosen), belief)
@@ -126,8 +127,13 @@ class FreezeThaw:
 def _of(context: Context, scale: Scale, population: Population, belief: Belief, old: Process) -> FittedCurves:
     chosen = informative(context, belief.final_mean)
     seen, noise = message(belief, population)
-    vectors = np.array([context.curves[i].vector for i in chosen]).reshape(-1, old.vectors.shape[1])
-    return FittedCurves(context, scale, population, old.given(vectors, seen[chosen], noise[chosen]), tuple(chosen), belief)
+    process = old.given(_vectors(context, chosen), seen[chosen], noise[chosen])
+    return FittedCurves(context, scale, population, process, tuple(chosen), belief)
+
+
+def _vectors(context: Context, chosen: Sequence[int]) -> Array:
+    width = len(context.curves[0].vector) if context.curves else 0
+    return np.stack([context.curves[i].vector for i in chosen]) if len(chosen) else np.empty((0, width))
 
 
 def message(belief: Belief, population: Population) -> tuple[Array, Array]:

@@ -63,7 +63,9 @@ class Gate:
         if self.trials < MIN_TRIALS:
             return f"{self.trials} of {MIN_TRIALS} trials scored"
         word = "better" if self.skill > 0 else "worse"
-        return f"{abs(self.skill):.0%} {word} than the naive forecasts on {self.trials} trials (t = {self.evidence:.1f})"
+        return (
+            f"{abs(self.skill):.0%} {word} than the naive forecasts on {self.trials} trials (t = {self.evidence:.1f})"
+        )
 
 
 def _t(differences: Array) -> float:

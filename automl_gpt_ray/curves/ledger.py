@@ -133,7 +133,9 @@ class Ledger:
             "metric": self._objective.metric,
             "mode": self._objective.mode,
             "max_step": self._max_step,
-            "curves": {t: [[s, v if math.isfinite(v) else str(v)] for s, v in c.items()] for t, c in self._curves.items()},
+            "curves": {
+                t: [[s, v if math.isfinite(v) else str(v)] for s, v in c.items()] for t, c in self._curves.items()
+            },
             "open": [q.to_dict() for questions in self._open.values() for q in questions],
             "answered": [q.to_dict() for questions in self._answered.values() for q in questions],
             "gates": {s: [g.open, g.trials, g.evidence, g.skill] for s, g in self._gates.items()},

@@ -198,7 +198,7 @@ def _diagonal(kinds: Models, noise: Array) -> Array:
 
 
 def _shares(evidence: Array) -> Array:
-    """Return the models' shares that explain all curves best: expectation maximisation, with a prior of a few curves."""
+    """Return the shares of the models that explain all curves best (expectation maximisation, with a prior)."""
     size = evidence.shape[1]
     shares = np.full(size, 1.0 / size)
     for _ in range(10):

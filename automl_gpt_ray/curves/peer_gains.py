@@ -51,9 +51,7 @@ class PeerGains:
     def gains(self, curve: Curve, step: float) -> Array:
         """Return what the peers of `curve` gained from its last step to `step`, of those that reached it."""
         pairs = [
-            (self._read(i, curve.last_step), self._read(i, step))
-            for i, key in enumerate(self.keys)
-            if key != curve.key
+            (self._read(i, curve.last_step), self._read(i, step)) for i, key in enumerate(self.keys) if key != curve.key
         ]
         return np.array([b - a for a, b in pairs if not math.isnan(a) and not math.isnan(b)])
 

@@ -120,7 +120,9 @@ def _of_candidates(
     if not len(candidates):
         return np.empty(0)
     process = model.process
-    believed = [np.stack([c.vector for c, h in zip(model.context.curves, held, strict=True) if h])] if held.any() else []
+    believed = (
+        [np.stack([c.vector for c, h in zip(model.context.curves, held, strict=True) if h])] if held.any() else []
+    )
     values = [mean[held]] if held.any() else []
     if starting is not None and len(starting):
         believed, values = [*believed, starting], [*values, process.finals(starting)[0]]

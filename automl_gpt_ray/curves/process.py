@@ -154,9 +154,7 @@ def _cautious(process: Process) -> Process:
 def _kernel(dimensions: int, variance: float) -> Kernel:
     lengths = np.full(max(dimensions, 1), 0.5 * max(dimensions, 1) ** 0.5 * np.exp(LENGTH[0]))
     amplitude = ConstantKernel(variance * np.exp(AMPLITUDE[0]), BOUNDS)
-    return amplitude * Matern(lengths, BOUNDS, nu=2.5) + WhiteKernel(
-        variance * np.exp(WHITE[0]), (1e-6, 1e2)
-    )
+    return amplitude * Matern(lengths, BOUNDS, nu=2.5) + WhiteKernel(variance * np.exp(WHITE[0]), (1e-6, 1e2))
 
 
 def _with_priors(medians: Array) -> Callable[..., tuple[Array, float]]:
@@ -168,7 +166,9 @@ def _with_priors(medians: Array) -> Callable[..., tuple[Array, float]]:
             off = (theta - medians) / widths
             return value + 0.5 * float(off @ off), gradient + off / widths
 
-        found = minimize(penalised, initial, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxfun": MAX_EVALUATIONS})
+        found = minimize(
+            penalised, initial, jac=True, bounds=bounds, method="L-BFGS-B", options={"maxfun": MAX_EVALUATIONS}
+        )
         return found.x, float(found.fun)
 
     return maximise

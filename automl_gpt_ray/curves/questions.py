@@ -67,9 +67,7 @@ class Question:
 def naive_answers(context: Context, queries: list[Query]) -> list[tuple[Quantiles, ...]]:
     """Return, for each query, what each naive predictor says."""
     told = [predictor.predict(context, queries) for predictor in NAIVE]
-    return [
-        tuple((float(f.low[i]), float(f.median[i]), float(f.high[i])) for f in told) for i in range(len(queries))
-    ]
+    return [tuple((float(f.low[i]), float(f.median[i]), float(f.high[i])) for f in told) for i in range(len(queries))]
 
 
 def _three(values: list[float]) -> Quantiles:
