@@ -233,7 +233,7 @@ def _shares(evidence: Array) -> Array:
 def _posterior(evidence: Array, weights: Array) -> Array:
     logits = evidence + np.log(weights)
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return share / share.sum(axis=1, keepdims=True)
+    return np.asarray(share / share.sum(axis=1, keepdims=True))
 
 
 def _normal(fit: _Fit, share: Array) -> tuple[Array, Array]:
