@@ -38,7 +38,7 @@ class FittedCurves:
     population: Population
     process: Process
     chosen: tuple[int, ...]
-    belief: Belief
+    belief: Belief  # of where each trial stands now, and of its final
 
     def new(self, vectors: Array) -> tuple[Array, Array]:
         """Return mean and variance of the final z of untried configurations, each of shape (m,)."""
@@ -54,8 +54,8 @@ class FittedCurves:
         return combine(mean, var, *message(self.belief, self.population))
 
     def reached(self) -> Array:
-        """Return z of the last value of every trial that has one, as good as its noise lets tell."""
-        return np.array([self.scale.apply(c.values[-1:])[0] for c in self.context.curves if len(c.steps)])
+        """Return z that each trial with a value has reached by now, its noise smoothed away."""
+        return self.belief.mean[np.array([bool(len(c.steps)) for c in self.context.curves], dtype=bool)]
 
     def updated(self, context: Context) -> FittedCurves:
         """Return the same model of a later `context`: new points and trials count, what is shared stays.
@@ -64,8 +64,8 @@ class FittedCurves:
         """
         old = {c.key: (i, c.last_step) for i, c in enumerate(self.context.curves)}
         fresh = [i for i, c in enumerate(context.curves) if old.get(c.key, (0, -1))[1] != c.last_step]
-        ends = np.full(len(fresh), float(context.max_step))
-        news = believe(self.population, self.scale, [context.curves[i] for i in fresh], ends)
+        later = [context.curves[i] for i in fresh]
+        news = believe(self.population, self.scale, later, _now(later))
         columns = []
         for name in ("mean", "var", "final_mean", "final_var", "cov"):
             column = np.empty(len(context.curves))
@@ -114,8 +114,7 @@ class FreezeThaw:
         """Fit a context; `start` is the `process.theta` of an earlier fit, which saves most of the time."""
         scale = Scale.of(context)
         population = learn(context, scale)
-        ends = np.full(len(context.curves), float(context.max_step))
-        belief = believe(population, scale, context.curves, ends)
+        belief = believe(population, scale, context.curves, _now(context.curves))
         chosen = informative(context, belief.final_mean)
         seen, noise = message(belief, population)
         vectors = _vectors(context, chosen)
@@ -129,6 +128,10 @@ def _of(context: Context, scale: Scale, population: Population, belief: Belief, 
     seen, noise = message(belief, population)
     process = old.given(_vectors(context, chosen), seen[chosen], noise[chosen])
     return FittedCurves(context, scale, population, process, tuple(chosen), belief)
+
+
+def _now(curves: Sequence[Curve]) -> Array:
+    return np.array([float(max(c.last_step, 1)) for c in curves])
 
 
 def _vectors(context: Context, chosen: Sequence[int]) -> Array:
