@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -46,16 +47,16 @@ class FittedCurves:
 
     def known(self) -> tuple[Array, Array]:
         """Return mean and variance of the final z of each trial of the context, each of shape (curves,)."""
-        vectors = np.stack([c.vector for c in self.context.curves])
-        mean, var = self.new(vectors)
-        chosen = list(self.chosen)
-        if chosen:
-            mean[chosen], var[chosen] = self.process.without()
-        return combine(mean, var, *message(self.belief, self.population))
+        mean, var = self._known
+        return mean.copy(), var.copy()
+
+    @cached_property
+    def _known(self) -> tuple[Array, Array]:
+        return combine(*self._others(self.context.curves), *message(self.belief, self.population))
 
     def reached(self) -> Array:
         """Return z that each trial with a value has reached by now, its noise smoothed away."""
-        return self.belief.mean[np.array([bool(len(c.steps)) for c in self.context.curves], dtype=bool)]
+        return np.asarray(self.belief.mean[[i for i, c in enumerate(self.context.curves) if len(c.steps)]])
 
     def updated(self, context: Context) -> FittedCurves:
         """Return the same model of a later `context`: new points and trials count, what is shared stays.
