@@ -15,7 +15,7 @@ import time
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import singledispatchmethod
 
 from automl_gpt_ray.errors import JournalError
@@ -33,6 +33,7 @@ from automl_gpt_ray.events import (
     RunEnded,
     RunResumed,
     RunStarted,
+    TeamFormed,
     Tested,
     TrialEnded,
     TrialRequeued,
@@ -40,17 +41,8 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
-from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState, Usage
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What language models have cost so far."""
-
-    calls: int = 0
-    failures: int = 0
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
+from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.spending import Spending
 
 
 class Book:
@@ -76,6 +68,7 @@ class Book:
         self.ended_version = 0
         self._epochs: list[int] = []
         self.started: RunStarted | None = None
+        self.team: TeamFormed | None = None
         self.ended: RunEnded | None = None
         self.spending = Spending()
         self.tested: Tested | None = None
@@ -104,14 +97,24 @@ class Book:
         """
         with self._lock:
             entry = self._journal.append(event) if self._journal else Entry(self.version + 1, time.time(), event)
-            self._enter(entry)
+            self.apply(entry)
             return entry.seq
 
     def replay(self, events: Iterable[Event]) -> Book:
         """Apply `events` without writing them, and return this book."""
         for event in events:
-            self._enter(Entry(self.version + 1, 0.0, event))
+            self.apply(Entry(self.version + 1, 0.0, event))
         return self
+
+    def apply(self, entry: Entry) -> None:
+        """Let an entry of a journal have happened, without writing it."""
+        with self._lock:
+            self.version = entry.seq
+            self._snapshot = None
+            if not isinstance(entry.event, RunResumed):  # nobody worked on the run before it was resumed
+                self.seconds += max(0.0, entry.time - (self._latest or entry.time))
+            self._latest = entry.time
+            self._apply(entry.event)
 
     def history(self) -> History:
         """Return a frozen snapshot of what is known.
@@ -164,7 +167,7 @@ class Book:
         for entry in journal.entries:
             if self.started is None and isinstance(entry.event, ResultReported):
                 raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
-            self._enter(entry)
+            self.apply(entry)
 
     def _take_snapshot(self) -> History:
         objective = self.objective
@@ -177,15 +180,6 @@ class Book:
             max_step=self.started.max_step if self.started else 1,
         )
 
-    def _enter(self, entry: Entry) -> None:
-        with self._lock:
-            self.version = entry.seq
-            self._snapshot = None
-            if not isinstance(entry.event, RunResumed):  # nobody worked on the run before it was resumed
-                self.seconds += max(0.0, entry.time - (self._latest or entry.time))
-            self._latest = entry.time
-            self._apply(entry.event)
-
     def _new_epoch(self) -> None:
         self._epochs.append(self.version)
 
@@ -196,6 +190,10 @@ class Book:
     @_apply.register
     def _(self, event: RunStarted) -> None:
         self.started = event
+
+    @_apply.register
+    def _(self, event: TeamFormed) -> None:
+        self.team = event
 
     @_apply.register
     def _(self, event: PromptSent) -> None:
@@ -211,13 +209,7 @@ class Book:
     def _(self, event: ReplyReceived) -> None:
         if event.call in self._calls:
             self._calls[event.call] = (self._calls[event.call][0], event)
-        spent = self.spending
-        self.spending = replace(
-            spent,
-            calls=spent.calls + 1,
-            usage=spent.usage + event.usage,
-            seconds=spent.seconds + event.seconds,
-        )
+        self.spending = self.spending.after(event)
 
     @_apply.register
     def _(self, event: CallFailed) -> None:
@@ -226,7 +218,9 @@ class Book:
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
-        for call in [c for c in self._calls if any(p.id.startswith(f"{event.source}-{c}-") for p in event.proposals)]:
+        # A reply whose proposals were all refused was read too: its problems begin with their ids.
+        ids = [*(p.id for p in event.proposals), *event.problems]
+        for call in [c for c in self._calls if any(i.startswith(f"{event.source}-{c}-") for i in ids)]:
             del self._calls[call]
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 

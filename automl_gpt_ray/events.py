@@ -43,6 +43,21 @@ class RunResumed:
 
 
 @dataclass(frozen=True)
+class TeamFormed:
+    """Who advises from here on, exactly enough to be put together again.
+
+    `recipe` is that of `advisors.recipe`; `loop` is who hands the proposals out; `seed` is that of the
+    random draws of the loop; `versions` are those of the libraries that decide.
+    """
+
+    recipe: Mapping[str, Any]
+    loop: Literal["prefetch", "ask_tell"]
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["team"] = "team"
+
+
+@dataclass(frozen=True)
 class PromptSent:
     """A language model is about to be asked.
 
@@ -100,7 +115,7 @@ class CallFailed:
 class AdviceGiven:
     """Proposals enter the queue. `problems` are what was wrong with those that did not.
 
-    `wanted` is how many were asked for.
+    `wanted` is how many were asked for, `stock` how many were to be ready, stale ones included.
     """
 
     source: str
@@ -108,24 +123,39 @@ class AdviceGiven:
     proposals: tuple[Proposal, ...]
     problems: tuple[str, ...] = ()
     wanted: int = 0
+    stock: int = 0
     kind: Literal["advice"] = "advice"
 
 
 @dataclass(frozen=True)
 class ProposalDropped:
-    """A queued proposal leaves the queue without a trial."""
+    """A queued proposal leaves the queue without a trial.
+
+    `recent` counts the new bests and failure classes that were too recent for it to know.
+    """
 
     proposal: str
     reason: str
+    recent: int = 0
     kind: Literal["dropped"] = "dropped"
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal becomes a trial."""
+    """A proposal becomes a trial.
+
+    The other fields are what else the choice depended on at that moment: what each source was trusted
+    with, why sources could not be asked, whether those are waited for, who goes before all others, and
+    how many new bests and failure classes were too recent for a source to know.
+    """
 
     trial: str
     proposal: Proposal
+    shares: Mapping[str, float] = field(default_factory=dict)
+    outages: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = False
+    urgent: tuple[str, ...] = ()
+    recent: Mapping[str, int] = field(default_factory=dict)
     kind: Literal["trial_started"] = "trial_started"
 
 
@@ -208,6 +238,7 @@ class RunEnded:
 Event = (
     RunStarted
     | RunResumed
+    | TeamFormed
     | PromptSent
     | ReplyReceived
     | ReplyRead

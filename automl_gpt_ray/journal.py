@@ -1,9 +1,9 @@
 """The journal: one append-only file from which a run can be rebuilt, audited and replayed.
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
-after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
-event is one that nothing has been decided on yet (a result): that one reaches the disk with the
-next decision at the latest. What the events mean is `book.Book`'s to say.
+after it. Lines are written with one `write` before `append` returns, so no `kill -9` loses one. Against a
+machine that dies they are also flushed to disk before anything is done because of them: with the trial that
+starts, the prompt that is sent, the decision, at the latest. What the events mean is `book.Book`'s to say.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import ADAPTER, Event, ResultReported
+from automl_gpt_ray.events import (
+    ADAPTER,
+    AdviceGiven,
+    CheckpointSaved,
+    Event,
+    ProposalDropped,
+    ResultReported,
+    TrialEnded,
+)
 
 try:
     import fcntl
@@ -31,6 +39,11 @@ except ImportError:  # Windows has no such locks
     fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "journal.jsonl"
+SKIPPED = "damaged or unknown lines were skipped"
+"""Part of `Journal.damage` when events between readable ones are lost."""
+# Nothing is acted on before a trial starts, a prompt is sent or somebody decides; those take all before them along.
+_LATER = (ResultReported, CheckpointSaved, AdviceGiven, ProposalDropped, TrialEnded)
+FLUSH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -77,6 +90,7 @@ class Journal:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
         self._torn = False
+        self._flushed = time.monotonic()
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -91,8 +105,9 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, ResultReported):
+                if not isinstance(event, _LATER) or time.monotonic() - self._flushed > FLUSH_S:
                     os.fsync(self._file)
+                    self._flushed = time.monotonic()
             except OSError as error:
                 self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
@@ -115,11 +130,34 @@ def read_journal(path: str | Path) -> list[Entry]:
     Raises:
         JournalError: There is no such file, or it cannot be read.
     """
+    return [entry for entry in scan_journal(path) if entry]
+
+
+def scan_journal(path: str | Path) -> Iterator[Entry | None]:
+    """Yield the entry of each line of the journal at `path`, None for a line that cannot be read.
+
+    Raises:
+        JournalError: There is no such file, or it cannot be read.
+    """
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            for line in file:
+                yield _decode(line) if line.endswith(b"\n") else None
     except OSError as error:
         raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
-    return [entry for _, entry in _lines(content) if entry]
+
+
+def json_values(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON values as a journal writes them: without keys, NaN and infinities as text."""
+    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
+    if isinstance(value, str):
+        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
+        return redact(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: json_values(item, redact) for key, item in value.items()}
+    return [json_values(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _alone(path: Path) -> int:
@@ -142,7 +180,7 @@ def _recover(path: Path) -> tuple[list[Entry], str]:
     lines = list(_lines(content))
     good = max((end for end, entry in lines if entry), default=0)
     skipped = sum(1 for end, entry in lines if entry is None and end <= good)
-    damage = [f"{skipped} damaged or unknown lines were skipped"] if skipped else []
+    damage = [f"{skipped} {SKIPPED}"] if skipped else []
     if good < len(content):
         aside = path.with_name(f"{path.name}.tail-{len(content)}")
         aside.write_bytes(content[good:])
@@ -180,22 +218,10 @@ def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
     if isinstance(entry.event, ResultReported):
         event = ADAPTER.dump_json(entry.event).decode()
     else:
-        value = _redacted(ADAPTER.dump_python(entry.event, mode="json"), redact)
+        value = json_values(ADAPTER.dump_python(entry.event, mode="json"), redact)
         event = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
     return f'{{"crc":"{_crc(body)}",{body}\n'
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
-    if isinstance(value, str):
-        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
-        return redact(value).encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _redacted(item, redact) for key, item in value.items()}
-    return [_redacted(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _crc(body: str) -> str:

@@ -15,6 +15,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import final
 
+import numpy as np
+
 from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
 from automl_gpt_ray.curves.planner import Costs, plan
 from automl_gpt_ray.curves.predictor import Context
@@ -67,7 +69,8 @@ class Planner:
         left: Callable[[History], float] = lambda history: float("inf"),
         switch_cost: float = 0.0,
     ) -> None:
-        self._reader, self._left, self._switch_cost = Reader(space), left, switch_cost
+        self._space, self._reader = space, Reader(space)
+        self._left, self._switch_cost = left, switch_cost
         self.slice = max(1, round(max_step / SLICES))
         self._model: FittedCurves | None = None
         self._seen_at_fit = 0
@@ -110,7 +113,7 @@ class Planner:
         able = {only} if only else {t.id for t in history.in_state(TrialState.PAUSED)} | set(also)
         unavailable = [t.id for t in history.trials if t.id not in able]
         costs = Costs(resume=self._switch_cost, start=self._switch_cost)
-        vectors = self._reader.vectors([p.config for p in ready])
+        vectors = np.array([self._space.to_vector(p.config) for p in ready]).reshape(-1, self._space.vector_size)
         made = plan(model, vectors, running, None, unavailable, self.slice, self._left(history), costs)
         if made is None:
             return None

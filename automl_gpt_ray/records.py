@@ -190,7 +190,12 @@ class TrialRecord:
 
     def value(self, objective: Objective) -> float | None:
         """Return the best finite value so far (that of the checkpoint kept), or None."""
-        return objective.best(value for _, value in self.curve(objective.metric))
+        # Asked of every trial at every decision. Records are frozen, so the answer stays.
+        known: tuple[Objective, float | None] | None = self.__dict__.get("_value")
+        if known is None or known[0] != objective:
+            known = (objective, objective.best(value for _, value in self.curve(objective.metric)))
+            self.__dict__["_value"] = known
+        return known[1]
 
 
 @dataclass(frozen=True)
@@ -251,10 +256,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the server counted them; zero where it did not say."""
+    """Tokens of one call, as the server counted them; zero where it did not say.
+
+    `estimated` where it did not say and a budget needed a number.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated: bool = False
 
     @property
     def total(self) -> int:
@@ -265,6 +274,7 @@ class Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
+            self.estimated or other.estimated,
         )
 
 

@@ -3,11 +3,11 @@
     python -m benchmarks.analysis benchmarks/results/small --reference tpe+asha
 
 For each suite: mean normalised regret (and its standard error over tasks) at fractions of the budget in
-epochs; the same at fractions of the virtual time that the reference took; mean rank at the end; the
-regret of the
-held-out value of the chosen configuration; what the language model cost. Then each method against the
-reference on the same tasks and seeds: mean difference with a bootstrap interval over tasks and seeds,
-and a Wilcoxon signed-rank test over seeds (each the mean over tasks: seeds of one task share its table).
+epochs; the same at fractions of the virtual time that the reference took, model latency included; mean
+rank at the end; the regret of the held-out value of the chosen configuration; calls, tokens and money of
+the language model, and real seconds of a run. Then each method against the reference on the same tasks
+and seeds: mean difference with a bootstrap interval over tasks and seeds, and a Wilcoxon signed-rank
+test over seeds (each the mean over tasks: seeds of one task share its table).
 """
 
 from __future__ import annotations
@@ -46,7 +46,8 @@ class Row:
     trials: float
     tokens: float
     calls: float
-    ask_s: float
+    money: float
+    real_s: float
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,16 @@ class Difference:
     test: float
 
 
-def report(folder: Path, reference: str = REFERENCE, pictures: bool = True) -> dict[str, Any]:
+def report(
+    folder: Path, reference: str = REFERENCE, pictures: bool = True, prices: tuple[float, float] = (0.0, 0.0)
+) -> dict[str, Any]:
     """Print and write (`tables.md`, `pictures/`) the analysis of the raw results in `folder`.
+
+    Args:
+        folder: Of the raw results.
+        reference: What the others are compared with, where it was run.
+        pictures: Whether to draw.
+        prices: Of a million prompt tokens and of a million completion tokens.
 
     Returns:
         Suite to method to final regret, for a machine to read.
@@ -75,7 +84,7 @@ def report(folder: Path, reference: str = REFERENCE, pictures: bool = True) -> d
     texts = []
     figures: dict[str, Any] = {}
     for suite, methods in sorted(suites.items()):
-        rows, chosen = table(methods, reference), _reference(methods, reference)
+        rows, chosen = table(methods, reference, prices), _reference(methods, reference)
         texts.append(markdown(suite, rows, differences(methods, chosen), chosen))
         figures[suite] = {row.method: round(float(row.epochs[-1]), 4) for row in rows}
         if pictures:
@@ -89,11 +98,11 @@ def report(folder: Path, reference: str = REFERENCE, pictures: bool = True) -> d
     return {"regret": figures}
 
 
-def table(methods: Mapping[str, Runs], reference: str) -> list[Row]:
+def table(methods: Mapping[str, Runs], reference: str, prices: tuple[float, float] = (0.0, 0.0)) -> list[Row]:
     """Return a row a method, best final regret first; tasks count equally, whatever their seeds."""
     ranked = _ranks(methods)
     spans = time_spans(methods, reference)
-    rows = [_row(name, runs, spans, ranked.get(name, float("nan"))) for name, runs in methods.items()]
+    rows = [_row(name, runs, spans, ranked.get(name, float("nan")), prices) for name, runs in methods.items()]
     return sorted(rows, key=lambda row: float(row.epochs[-1]))
 
 
@@ -143,12 +152,12 @@ def markdown(suite: str, rows: list[Row], compared: list[Difference], reference:
         "Mean normalised regret at shares of the budget in epochs (± standard error over tasks at the end), and at "
         f"shares of `{reference}`'s virtual time.",
         "",
-        f"| method | {shares} | ± | time: {shares} | rank | test | trials | calls | tokens | s to think | runs |",
-        "|---|" + "---|" * (2 * len(FRACTIONS) + 8),
+        f"| method | {shares} | ± | time: {shares} | rank | test | trials | calls | tokens | money | real s | runs |",
+        "|---|" + "---|" * (2 * len(FRACTIONS) + 9),
     ]
     for r in rows:
         by_epochs, by_time = (" | ".join(f"{v:.3f}" for v in part) for part in (r.epochs, r.seconds))
-        cost = f"{r.trials:.0f} | {r.calls:.0f} | {r.tokens:.0f} | {r.ask_s:.2f} | {r.runs}"
+        cost = f"{r.trials:.0f} | {r.calls:.0f} | {r.tokens:.0f} | {r.money:.4f} | {r.real_s:.2f} | {r.runs}"
         lines.append(
             f"| {r.method} | {by_epochs} | {r.epochs_se[-1]:.3f} | {by_time} | {r.rank:.2f} | {r.test:.4f} | {cost} |"
         )
@@ -163,7 +172,7 @@ def markdown(suite: str, rows: list[Row], compared: list[Difference], reference:
     return "\n".join([*lines, ""])
 
 
-def _row(name: str, runs: Runs, spans: Mapping[str, float], rank: float) -> Row:
+def _row(name: str, runs: Runs, spans: Mapping[str, float], rank: float, prices: tuple[float, float]) -> Row:
     shares = np.array(FRACTIONS)
     epochs, seconds = defaultdict(list), defaultdict(list)
     for (task, _), run in runs.items():
@@ -182,7 +191,8 @@ def _row(name: str, runs: Runs, spans: Mapping[str, float], rank: float) -> Row:
         trials=float(np.mean([a.trials for a in about])),
         tokens=float(np.mean([a.prompt_tokens + a.completion_tokens for a in about])),
         calls=float(np.mean([a.calls for a in about])),
-        ask_s=float(np.mean([a.real_s for a in about])),
+        money=float(np.mean([np.dot(prices, (a.prompt_tokens, a.completion_tokens)) for a in about])) / 1e6,
+        real_s=float(np.mean([a.real_s for a in about])),
     )
 
 
@@ -202,7 +212,7 @@ def _finite_mean(values: list[float]) -> float:
 
 
 def _reference(methods: Mapping[str, Runs], wanted: str) -> str:
-    return wanted if wanted in methods else sorted(methods)[0]
+    return next((name for name in (wanted, "random+asha", "random") if name in methods), sorted(methods)[0])
 
 
 def _difference(name: str, runs: Runs, base: Runs) -> Difference | None:
@@ -227,8 +237,10 @@ def main() -> None:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--reference", default=REFERENCE)
     parser.add_argument("--no-pictures", action="store_true")
+    parser.add_argument("--prices", nargs=2, type=float, default=(0.0, 0.0), help="a million tokens in, and out")
     options = parser.parse_args()
-    print(json.dumps(report(options.folder, options.reference, not options.no_pictures)))
+    prices = (options.prices[0], options.prices[1])
+    print(json.dumps(report(options.folder, options.reference, not options.no_pictures, prices)))
 
 
 if __name__ == "__main__":

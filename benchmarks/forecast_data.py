@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,6 +93,12 @@ def _arlbench(name: str, rows: pd.DataFrame) -> Task:
 
 _TASKS = {"lcbench": _lcbench, "taskset": _taskset, "arlbench": _arlbench}
 SUITES = tuple(_TASKS)
+
+
+def unit_vector(config: Mapping[str, float], ranges: dict[str, tuple[float, float, str]]) -> Array:
+    """Return one configuration in the unit cube of `ranges`, shape (d,)."""
+    vector: Array = _unit(pd.DataFrame([dict(config)]), ranges)[0]
+    return vector
 
 
 def _unit(rows: pd.DataFrame, ranges: dict[str, tuple[float, float, str]]) -> Array:

@@ -15,7 +15,7 @@ from automl_gpt_ray.events import AdviceGiven, ProposalDropped, ResultReported, 
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.results import observation
 from automl_gpt_ray.ray_tune.scheduler import next_choice
-from automl_gpt_ray.records import Proposal, TrialState
+from automl_gpt_ray.records import History, Proposal, TrialState
 
 
 @final
@@ -85,3 +85,8 @@ class PlannedSearch(Searcher):
     def _queue(self, proposals: list[Proposal]) -> None:
         if proposals:
             self._book.record(AdviceGiven(proposals[0].source, self._book.version, tuple(proposals)))
+
+
+def steps_of(history: History) -> int:
+    """Return the steps that all trials have trained."""
+    return sum(len(trial.observations) for trial in history.trials)

@@ -9,6 +9,7 @@ scheduler makes both in its factory.
 
 from __future__ import annotations
 
+import importlib.util
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -26,10 +27,12 @@ from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from benchmarks.freeze_thaw import PlannedSearch
+from automl_gpt_ray.space import SearchSpace
+from benchmarks.freeze_thaw import PlannedSearch, steps_of
 from benchmarks.language import Metered
 from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
+from benchmarks.replay import Replay
 from benchmarks.searchers import AdvisorSearch, RandomSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
@@ -75,14 +78,21 @@ class Method:
     Attributes:
         name: Of the row.
         settings: Its settings in words.
-        make: Makes a fresh pair.
+        make: Makes a fresh pair; a peer with a simulator of its own returns what happened there.
         needs_llm: Whether it is run with a language model only.
+        needs: Modules that must be installed.
     """
 
     name: str
     settings: str
-    make: Callable[[Setting], Pair]
+    make: Callable[[Setting], Pair | Replay]
     needs_llm: bool = False
+    needs: tuple[str, ...] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """The modules of `needs` that are not installed."""
+        return [module for module in self.needs if importlib.util.find_spec(module) is None]
 
 
 def asha(setting: Setting) -> TrialScheduler:
@@ -131,11 +141,36 @@ def _llm_search(setting: Setting) -> Pair:
     return Pair(search, asha(setting), {"patience_s": 2.0})
 
 
+def _bohb(setting: Setting) -> Pair:
+    from ray.tune.schedulers import HyperBandForBOHB
+    from ray.tune.search.bohb import TuneBOHB
+
+    brief = setting.problem.brief
+    # It knows no conditions: what is inactive is left out at the lookup.
+    plain = {name: p.model_copy(update={"when": {}}) for name, p in brief.space.searched.items()}
+    start = {name: brief.space.default.get(name, p.start) for name, p in plain.items()}
+    search = TuneBOHB(
+        TuneBOHB.convert_search_space(to_ray(SearchSpace(plain))),
+        metric=brief.objective.metric,
+        mode=brief.objective.mode,
+        points_to_evaluate=[start],
+        seed=setting.seed,
+    )
+    return Pair(search, HyperBandForBOHB(max_t=brief.max_steps, reduction_factor=ETA))
+
+
+def _syne_tune(method: str) -> Callable[[Setting], Replay]:
+    def run(setting: Setting) -> Replay:
+        from benchmarks.peer import replay
+
+        return replay(setting.problem, method, setting.seed, setting.workers, setting.epochs, GRACE, ETA)
+
+    return run
+
+
 def _freeze_thaw(setting: Setting) -> Pair:
     brief = setting.problem.brief
-    planner = Planner(
-        brief.space, brief.max_steps, lambda history: setting.epochs - sum(len(t.observations) for t in history.trials)
-    )
+    planner = Planner(brief.space, brief.max_steps, lambda history: setting.epochs - steps_of(history))
     advisor = FreezeThawAdvisor(brief.space, setting.seed)
     searcher = PlannedSearch(brief, advisor, planner, setting.workers, setting.seed)
     return Pair(searcher, ReviewScheduler(setting.workers), {"ahead": 0})
@@ -168,8 +203,10 @@ def _both(
     )
 
 
-_TPE = "multivariate, grouped, constant liar, 10 random at first"
+_TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
+
+_SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
 METHODS: dict[str, Method] = {
     method.name: method
@@ -179,6 +216,13 @@ METHODS: dict[str, Method] = {
         *_both("tpe", f"Ray's OptunaSearch, TPE: {_TPE}", _tpe),
         *_both("gp", "Ray's OptunaSearch, GPSampler: 10 random at first", _gp),
         Method("random+hyperband", f"Ray's HyperBand, reduction {ETA}", lambda s: Pair(_random(s), hyperband(s))),
+        Method(
+            "bohb", f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}", _bohb, needs=("hpbandster", "ConfigSpace")
+        ),
+        *(
+            Method(f"syne-{name.lower()}", f"Syne Tune's {name} in its own simulator", _syne_tune(name), needs=_SYNE)
+            for name in ("RandomSearch", "ASHA", "BOHB", "ASHACQR")
+        ),
         Method("tpe+median-pruner", f"Optuna alone: TPE ({_TPE}), MedianPruner(5, warm-up {GRACE})", _median_pruner),
         Method("tpe+hyperband-pruner", f"Optuna alone: TPE ({_TPE}), HyperbandPruner(1, eta {ETA})", _hyperband_pruner),
         *_both("ours-classical", f"our classical advisor, TPE: {_OWN}", _classical),
@@ -189,11 +233,7 @@ METHODS: dict[str, Method] = {
             _with_model,
             True,
         ),
-        Method(
-            "ours-freeze-thaw",
-            "freeze-thaw: Gaussian process on extrapolated finals, expected improvement",
-            _freeze_thaw,
-        ),
+        Method("ours-freeze-thaw", "freeze-thaw: Gaussian process on extrapolated finals", _freeze_thaw),
         Method("ours-gp+asha", "the freeze-thaw advisor with Ray's ASHA", _gp_asha),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),
     )

@@ -13,9 +13,9 @@ from automl_gpt_ray.llm.openai_client import OpenAIClient
 from benchmarks import raw
 from benchmarks.controls import ALL
 from benchmarks.language import Metered
-from benchmarks.methods import Setting
+from benchmarks.methods import Pair, Setting
 from benchmarks.problems import Table
-from benchmarks.replay import Costs, Limits
+from benchmarks.replay import Costs, Limits, Replay
 from benchmarks.simulator import Simulator
 
 
@@ -50,13 +50,8 @@ def simulate(
     np.random.seed(key.seed)  # noqa: NPY002
     random.seed(key.seed)
     began = time.perf_counter()
-    pair = method.make(Setting(problem, key.seed, workers, epochs, client, others))
-    options = {"as_ray": True, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
-    limits = Limits(epochs=epochs)
-    replay = Simulator(problem, pair.searcher, pair.scheduler, workers=workers, limits=limits, **options).run()
-    close = getattr(pair.searcher, "close", None)
-    if close is not None:
-        close()
+    made = method.make(Setting(problem, key.seed, workers, epochs, client, others))
+    replay = made if isinstance(made, Replay) else _simulated(made, problem, workers, epochs, switch_s)
     spent = client.spent if client else None
     about = raw.About(
         mode=problem.brief.objective.mode,
@@ -72,6 +67,16 @@ def simulate(
         calls=client.calls if client else 0,
         prompt_tokens=spent.prompt_tokens if spent else 0,
         completion_tokens=spent.completion_tokens if spent else 0,
-        trials=len(replay.trials),
+        trials=len({e.trial for e in replay.evaluations}),
     )
     raw.write(out, key, about, problem, replay)
+
+
+def _simulated(pair: Pair, problem: Table, workers: int, epochs: int, switch_s: float) -> Replay:
+    options = {"as_ray": True, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
+    limits = Limits(epochs=epochs)
+    replay = Simulator(problem, pair.searcher, pair.scheduler, workers=workers, limits=limits, **options).run()
+    close = getattr(pair.searcher, "close", None)
+    if close is not None:
+        close()
+    return replay

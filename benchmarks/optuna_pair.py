@@ -30,8 +30,12 @@ warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning
 
 
 def tpe(seed: int) -> BaseSampler:
-    """Return TPE: multivariate, grouped for conditional spaces, lying constantly about running trials."""
-    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=True, group=True, constant_liar=True)
+    """Return TPE, each hyperparameter by itself, lying constantly about running trials.
+
+    Optuna 5 would model them jointly. With ASHA on LCBench that was worse: final regret .225 against
+    .164 (8 tasks from the table's median, 2 seeds, 1040 epochs), so the stronger one stands in the table.
+    """
+    return TPESampler(seed=seed, n_startup_trials=STARTUP, multivariate=False, constant_liar=True)
 
 
 def gp(seed: int) -> BaseSampler:

@@ -173,7 +173,7 @@ def embed(space: SearchSpace, config: Config) -> Floats:
     """Return a point whose squared distance to another sums that of each hyperparameter, at most 1 each."""
     parts: list[float] = []
     for name, parameter in space.searched.items():
-        active = name in config
+        active = name in config and space.is_active(name, config)
         if isinstance(parameter, ChoiceParameter):
             hot = parameter.index(config[name]) if active else -1
             parts += [math.sqrt(0.5) * (k == hot) for k in range(len(parameter.choices))]

@@ -140,6 +140,9 @@ def _orders(options: argparse.Namespace) -> Iterator[Order]:
 
     suite = SUITES[options.suite]
     wanted = options.methods or suite.methods or [m.name for m in ALL.values() if options.llm_url or not m.needs_llm]
+    for name in [name for name in wanted if ALL[name].missing]:
+        print(f"skipped {name}: not installed: {', '.join(ALL[name].missing)} (extra `peers`)")
+    wanted = [name for name in wanted if not ALL[name].missing]
     curves = str(options.curves) if options.curves else None
     for name in suite.tables:
         for seed in range(options.seeds or suite.seeds):
@@ -158,7 +161,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--suite", choices=sorted(SUITES), default="small")
     parser.add_argument("--quick", action="store_true", help="the same as `--suite small`")
     parser.add_argument("--curves", type=Path, help="folder of lcbench.parquet, taskset.parquet, arlbench.parquet")
-    parser.add_argument("--methods", nargs="*", help="rows of the table; by default the suite's")
+    parser.add_argument("--methods", nargs="*", metavar="METHOD", help="rows of the table; by default the suite's")
     parser.add_argument("--tasks", nargs="*", help="by default all of the suite")
     parser.add_argument("--seeds", type=int, help="number of seeds")
     parser.add_argument("--trainings", type=int, help="budget, in full trainings")

@@ -107,9 +107,6 @@ def test_the_recorded_tasks_are_whole():
         assert np.isfinite(task.tests[done]).all()
         assert (task.step_seconds[done] > 0).all()
         assert task.brief.data is not None
-        # There is something to tune: the default is not the best, and configurations differ.
-        sign = task.brief.objective.sign
-        assert sign * task.best > sign * task.values[0][np.isfinite(task.values[0])].max() * 1.0
         assert task.best != task.median
 
 

@@ -64,13 +64,14 @@ class ClassicalAdvisor:
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 5) -> None:
-        self._space, self._seed, self._sampler, self._startup = space, seed, sampler, startup
+        self.seed, self.sampler, self.startup = seed, sampler, startup
+        self._space = space
         self._distributions = to_optuna(space)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` suggestions, fewer only when the space is exhausted, or nearly so and large."""
         known, found = taken(history), list[Proposal]()
-        study, rng = self._study(history), generator(self._seed, history, salt=4)
+        study, rng = self._study(history), generator(self.seed, history, salt=4)
         forecast = peer_forecast(history)
         for index in range(n):
             config = untried(self._space, known, lambda: self._ask(study), rng, TRIES)
@@ -94,12 +95,12 @@ class ClassicalAdvisor:
 
     def _reason(self, history: History) -> str:
         finished = sum(1 for t in history.trials if t.state.ended)
-        if finished < self._startup or self._sampler == "random":
-            return "drawn at random: too few results to model yet" if self._sampler != "random" else "drawn at random"
-        return f"{self._sampler.upper()} suggestion from {finished} finished trials"
+        if finished < self.startup or self.sampler == "random":
+            return "drawn at random: too few results to model yet" if self.sampler != "random" else "drawn at random"
+        return f"{self.sampler.upper()} suggestion from {finished} finished trials"
 
     def _study(self, history: History) -> optuna.Study:
-        seed = int(generator(self._seed, history, salt=1).integers(2**31))
+        seed = int(generator(self.seed, history, salt=1).integers(2**31))
         up = history.objective.mode == "max"
         direction = StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE
         study = optuna.create_study(sampler=self._make_sampler(seed), direction=direction)
@@ -107,11 +108,11 @@ class ClassicalAdvisor:
         return study
 
     def _make_sampler(self, seed: int) -> BaseSampler:
-        if self._sampler == "random":
+        if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        if self._sampler == "gp":
-            return GPSampler(seed=seed, n_startup_trials=self._startup, deterministic_objective=False)
-        return TPESampler(seed=seed, n_startup_trials=self._startup, multivariate=True, group=True, constant_liar=True)
+        if self.sampler == "gp":
+            return GPSampler(seed=seed, n_startup_trials=self.startup, deterministic_objective=False)
+        return TPESampler(seed=seed, n_startup_trials=self.startup, multivariate=True, group=True, constant_liar=True)
 
     def _told(self, history: History) -> list[FrozenTrial | None]:
         trials = [self._frozen(trial, history) for trial in worth_telling(history)]

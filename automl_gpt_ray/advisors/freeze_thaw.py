@@ -11,20 +11,20 @@ from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
+from automl_gpt_ray.curves.candidates import pool
 from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
 from automl_gpt_ray.curves.planner import plan
-from automl_gpt_ray.curves.predictor import Array, Curve, Query
-from automl_gpt_ray.curves.reading import Reader, log_of
-from automl_gpt_ray.records import Config, History, PredictedLog, Proposal, TrialState
+from automl_gpt_ray.curves.predictor import Array, Context, Query
+from automl_gpt_ray.curves.reading import context_of, predicted_logs
+from automl_gpt_ray.curves.reading import untried as untried_curve
+from automl_gpt_ray.records import Config, History, Proposal
 from automl_gpt_ray.space import SearchSpace
 
 SOURCE = "classical"
-RANDOM, LOCAL, PARENTS = 150, 100, 5
-SCALES = (0.05, 0.1, 0.3)
 AT_RANDOM = 4
-"""Trials (the default among them) before the model is asked."""
-LOG_POINTS = 4
+"""Trials (the default among them) that report before the model is asked."""
+DRAWS = 200
 
 
 @final
@@ -42,70 +42,54 @@ class FreezeThawAdvisor:
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` proposals, best first; random ones while few trials have reported."""
-        rng = generator(self._seed, history, salt=5)
-        known = set(taken(history))
-        reported = sum(1 for trial in history.trials if trial.observations)
-        if reported < AT_RANDOM:
+        rng, known = generator(self._seed, history, salt=5), set(taken(history))
+        if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
-        # A reader of its own: what is remembered between calls must not be shared between threads.
-        reader = Reader(self._space)
-        model = FreezeThaw().fit(reader.context(history))
-        pool = self._pool(history, model, rng, known)
-        return self._chosen(history, n, reader, model, pool)
+        model = FreezeThaw().fit(context_of(history, self._space))
+        configs, vectors = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
+        return self._chosen(history, n, model, list(configs), vectors)
 
     def _at_random(self, history: History, n: int, rng: np.random.Generator, known: set[str]) -> list[Proposal]:
-        found = self._unknown((self._space.sample(rng) for _ in range(50 * n)), known, n)
-        reason = "drawn at random: too few results to model yet"
-        return [proposal(self._source, history, i, config, reason) for i, config in enumerate(found)]
-
-    def _pool(self, history: History, model: FittedCurves, rng: np.random.Generator, known: set[str]) -> list[Config]:
-        mean, _ = model.known()
-        best = [history.trials[i].config for i in np.argsort(-mean, kind="stable")[:PARENTS]]
-        drawn = self._unknown((self._space.sample(rng) for _ in range(2 * RANDOM)), known, RANDOM)
-        moves = (
-            self._space.neighbour(best[int(rng.integers(len(best)))], rng, float(rng.choice(SCALES)))
-            for _ in range(3 * LOCAL)
-        )
-        return [*drawn, *self._unknown(moves, known, LOCAL)]
-
-    def _unknown(self, configs: object, known: set[str], limit: int) -> list[Config]:
-        found: list[Config] = []
-        for config in configs:  # type: ignore[attr-defined]
-            key = self._space.key(config)
-            if key not in known:
-                known.add(key)
-                found.append(config)
-            if len(found) == limit:
+        found: list[Proposal] = []
+        for index in range(n):
+            config = untried(self._space, known, lambda: self._space.sample(rng), rng, DRAWS)
+            if config is None:
                 break
+            known.add(self._space.key(config))
+            reason = "drawn at random: too few results to model yet"
+            found.append(proposal(self._source, history, index, config, reason))
         return found
 
     def _chosen(
-        self, history: History, n: int, reader: Reader, model: FittedCurves, pool: list[Config]
+        self, history: History, n: int, model: FittedCurves, configs: list[Config], vectors: Array
     ) -> list[Proposal]:
-        vectors = reader.vectors(pool)
-        starting = reader.vectors([p.config for p in history.pending])
-        running = [t.id for t in history.trials if not t.state.ended]
-        everybody = [t.id for t in history.trials]
-        found: list[Proposal] = []
-        free = list(range(len(pool)))
+        starting = self._vectors([p.config for p in history.pending])
+        running = [trial.id for trial in history.trials if not trial.state.ended]
+        everybody = [trial.id for trial in history.trials]
+        free, found = list(range(len(configs))), list[Proposal]()
         while free and len(found) < n:
-            waiting = starting if len(starting) else None
-            choice = plan(model, vectors[free], running, waiting, everybody)
+            choice = plan(model, vectors[free], running, starting if len(starting) else None, everybody)
             if choice is None or choice.candidate is None:
                 break
             place = free.pop(choice.candidate)
             starting = np.concatenate([starting, vectors[[place]]])
-            log = self._log(history, model, vectors[place])
-            reason = f"expected improvement {choice.improvement:.3g} over {len(everybody)} trials, paused ones included"
-            found.append(proposal(self._source, history, len(found), pool[place], reason, log))
+            log = predicted_logs(_Fitted(model), model.context, [untried_curve("new", configs[place], self._space)])
+            reason = f"expected improvement {choice.improvement:.3g}, from {len(everybody)} trials and their curves"
+            found.append(proposal(self._source, history, len(found), configs[place], reason, log[0]))
         return found
 
-    def _log(self, history: History, model: FittedCurves, vector: Array) -> PredictedLog:
-        steps = sorted({max(1, round(history.max_step * share)) for share in np.linspace(0.1, 1.0, LOG_POINTS)})
-        made = model.predict([Query(Curve("new", vector), step) for step in steps])
-        return log_of(history.objective.metric, "gp", steps, made.low, made.median, made.high)
+    def _vectors(self, configs: list[Config]) -> Array:
+        rows = [self._space.to_vector(c) for c in configs if not self._space.problems(c)]
+        return np.array(rows).reshape(-1, self._space.vector_size)
 
 
-def running_ids(history: History) -> list[str]:
-    """Return the trials that train now."""
-    return [trial.id for trial in history.in_state(TrialState.RUNNING)]
+class _Fitted:
+    """A model that is fitted already, as a predictor of the context it was fitted to."""
+
+    name = FreezeThaw.name
+
+    def __init__(self, model: FittedCurves) -> None:
+        self._model = model
+
+    def predict(self, context: Context, queries: list[Query]) -> object:
+        return self._model.predict(queries)

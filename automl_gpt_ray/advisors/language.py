@@ -9,12 +9,19 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceError, LLMError
+from automl_gpt_ray.errors import (
+    AdviceError,
+    AdviceRejected,
+    AdviceSpent,
+    AdviceUnusable,
+    LLMBudgetExceeded,
+    LLMError,
+    LLMRejected,
+)
 from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
@@ -59,25 +66,18 @@ class LanguageAdvisor:
         insight = self._insight(history) if self._insight else None
         prompt = proposal_prompt(self._brief, history, wanted, insight, self._limit)
         completion = self._ask(call, "propose", prompt, history, wanted)
-        result = self._read(completion, history, wanted)
+        result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
         if isinstance(result, ReplyError):
             call += REPAIR
             again = repair_prompt(prompt, completion.text, result.problems, self._limit)
             completion = self._ask(call, "repair", again, history, wanted)
-            result = self._read(completion, history, wanted)
+            result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
         if isinstance(result, ReplyError):
             self._record(CallFailed(call, result.kind, str(result), completion.seconds))
-            raise AdviceError(f"the language model's reply could not be used, even after a repair: {result}")
+            raise AdviceUnusable(f"the language model's reply could not be used, even after a repair: {result}")
         if result.problems:
             self._record(ReplyRead(call, len(result.drafts), result.problems))
-        return _proposals(result, call, history)
-
-    def _read(self, completion: Completion, history: History, wanted: int) -> Drafts | ReplyError:
-        result = read_reply(completion.text, completion.finish, self._brief, history)
-        if isinstance(result, ReplyError) or len(result.drafts) <= wanted:
-            return result
-        extra = f"{len(result.drafts)} usable proposals are more than the {wanted} asked for: the first were taken"
-        return Drafts(result.drafts[:wanted], (*result.problems, extra))
+        return proposals_of(result, call, history.version)
 
     def _ask(self, call: str, purpose: str, prompt: Prompt, history: History, wanted: int) -> Completion:
         schema = reply_schema(self._brief, wanted, log_steps(self._brief.max_steps))
@@ -89,7 +89,7 @@ class LanguageAdvisor:
             answer = self._client.complete(prompt, schema)
         except LLMError as error:
             self._record(CallFailed(call, type(error).__name__, str(error)))
-            raise AdviceError(str(error), outage=True) from error
+            raise _advice_error(error) from error
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
 
@@ -103,19 +103,25 @@ class LanguageAdvisor:
         return tokens
 
 
+def _advice_error(error: LLMError) -> AdviceError:
+    if isinstance(error, LLMBudgetExceeded):
+        return AdviceSpent(str(error))
+    return AdviceRejected(str(error), outage=True) if isinstance(error, LLMRejected) else AdviceError(str(error), True)
+
+
 def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
     """Return the proposals of a reply that came in but was not read, because the driver was killed."""
-    result = read_reply(reply.text, reply.finish, brief, history)
+    result = read_reply(reply.text, reply.finish, brief, history, prompt.wanted)
     if isinstance(result, ReplyError):
         return result
-    return _proposals(result, prompt.call, replace(history, version=prompt.history_version))[: prompt.wanted]
+    return proposals_of(result, prompt.call, prompt.history_version)
 
 
-def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:
-    """Return the usable proposals of a reply; what is wrong with it is named after how it ended."""
+def read_reply(text: str, finish: str, brief: Brief, history: History, wanted: int) -> Drafts | ReplyError:
+    """Return up to `wanted` usable proposals of a reply; what is wrong with it is named after how it ended."""
     result = parse_proposals(text, brief, frozenset(taken(history)))
     if isinstance(result, Drafts):
-        return result
+        return _at_most(result, wanted)
     if finish == "refusal":
         return ReplyError("refusal", ("the model refused to answer", *result.problems))
     if finish == "length":
@@ -123,7 +129,16 @@ def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts
     return result
 
 
-def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
+def _at_most(drafts: Drafts, wanted: int) -> Drafts:
+    count = len(drafts.drafts)
+    if count <= wanted:
+        return drafts
+    extra = f"{count} usable proposals are more than the {wanted} asked for: the first were taken"
+    return Drafts(drafts.drafts[:wanted], (*drafts.problems, extra))
+
+
+def proposals_of(drafts: Drafts, call: str, version: int) -> list[Proposal]:
+    """Return the proposals of the reply to `call`, which was asked of history `version`."""
     # Two calls may be in flight for the same history, so the id comes from the call.
     return [
         Proposal(
@@ -132,7 +147,7 @@ def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
             reason=draft.reason,
             source=SOURCE,
             predicted_log=draft.predicted_log,
-            history_version=history.version,
+            history_version=version,
             notes=draft.notes,
         )
         for index, draft in enumerate(drafts.drafts)

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import numpy as np
@@ -26,6 +27,9 @@ from automl_gpt_ray.curves.scale import Scale
 from automl_gpt_ray.curves.thinning import informative
 
 SILENT = 1e4
+# Forecasts are scored on their intervals, and a process fitted to n curves is too sure by about 1 + FEW / n.
+# The planner goes by the variances as they are: wider ones made it start too many trials.
+FEW = 15.0
 
 
 @final
@@ -38,7 +42,7 @@ class FittedCurves:
     population: Population
     process: Process
     chosen: tuple[int, ...]
-    belief: Belief
+    belief: Belief  # of where each trial stands now, and of its final
 
     def new(self, vectors: Array) -> tuple[Array, Array]:
         """Return mean and variance of the final z of untried configurations, each of shape (m,)."""
@@ -46,16 +50,16 @@ class FittedCurves:
 
     def known(self) -> tuple[Array, Array]:
         """Return mean and variance of the final z of each trial of the context, each of shape (curves,)."""
-        vectors = np.stack([c.vector for c in self.context.curves])
-        mean, var = self.new(vectors)
-        chosen = list(self.chosen)
-        if chosen:
-            mean[chosen], var[chosen] = self.process.without()
-        return combine(mean, var, *message(self.belief, self.population))
+        mean, var = self._known
+        return mean.copy(), var.copy()
+
+    @cached_property
+    def _known(self) -> tuple[Array, Array]:
+        return combine(*self._others(self.context.curves), *message(self.belief, self.population))
 
     def reached(self) -> Array:
-        """Return z of the last value of every trial that has one, as good as its noise lets tell."""
-        return np.array([self.scale.apply(c.values[-1:])[0] for c in self.context.curves if len(c.steps)])
+        """Return z that each trial with a value has reached by now, its noise smoothed away."""
+        return np.asarray(self.belief.mean[[i for i, c in enumerate(self.context.curves) if len(c.steps)]])
 
     def updated(self, context: Context) -> FittedCurves:
         """Return the same model of a later `context`: new points and trials count, what is shared stays.
@@ -64,8 +68,8 @@ class FittedCurves:
         """
         old = {c.key: (i, c.last_step) for i, c in enumerate(self.context.curves)}
         fresh = [i for i, c in enumerate(context.curves) if old.get(c.key, (0, -1))[1] != c.last_step]
-        ends = np.full(len(fresh), float(context.max_step))
-        news = believe(self.population, self.scale, [context.curves[i] for i in fresh], ends)
+        later = [context.curves[i] for i in fresh]
+        news = believe(self.population, self.scale, later, _now(later))
         columns = []
         for name in ("mean", "var", "final_mean", "final_var", "cov"):
             column = np.empty(len(context.curves))
@@ -80,7 +84,9 @@ class FittedCurves:
         curves = [query.curve for query in queries]
         steps = np.array([query.step for query in queries], dtype=float)
         belief = believe(self.population, self.scale, curves, steps)
-        mean, var = combine(*self._others(curves), *message(belief, self.population))
+        others, unsure = self._others(curves)
+        unsure = unsure * (1.0 + FEW / max(len(self.chosen), 1))
+        mean, var = combine(others, unsure, *message(belief, self.population))
         share = belief.cov / belief.final_var
         at = belief.mean + share * (mean - belief.final_mean)
         spread = np.maximum(belief.var - share**2 * (belief.final_var - var), 1e-6)
@@ -88,6 +94,8 @@ class FittedCurves:
 
     def _others(self, curves: Sequence[Curve]) -> tuple[Array, Array]:
         """Return what the process says of each curve's final from the other trials."""
+        if not curves:
+            return np.empty(0), np.empty(0)
         mean, var = self.new(np.stack([c.vector for c in curves]))
         place = {self.context.curves[i].key: n for n, i in enumerate(self.chosen)}
         fitted = [(i, place[c.key]) for i, c in enumerate(curves) if c.key in place]
@@ -112,12 +120,10 @@ class FreezeThaw:
         """Fit a context; `start` is the `process.theta` of an earlier fit, which saves most of the time."""
         scale = Scale.of(context)
         population = learn(context, scale)
-        ends = np.full(len(context.curves), float(context.max_step))
-        belief = believe(population, scale, context.curves, ends)
+        belief = believe(population, scale, context.curves, _now(context.curves))
         chosen = informative(context, belief.final_mean)
         seen, noise = message(belief, population)
-        width = len(context.curves[0].vector) if context.curves else 0
-        vectors = np.array([context.curves[i].vector for i in chosen]).reshape(-1, width)
+        vectors = _vectors(context, chosen)
         centre, variance = float(population.centre[1]), float(population.spread[1, 1])
         fitted = process.fit(vectors, seen[chosen], noise[chosen], centre, variance, start)
         return FittedCurves(context, scale, population, fitted, tuple(chosen), belief)
@@ -126,10 +132,17 @@ class FreezeThaw:
 def _of(context: Context, scale: Scale, population: Population, belief: Belief, old: Process) -> FittedCurves:
     chosen = informative(context, belief.final_mean)
     seen, noise = message(belief, population)
-    vectors = np.array([context.curves[i].vector for i in chosen]).reshape(-1, old.vectors.shape[1])
-    return FittedCurves(
-        context, scale, population, old.given(vectors, seen[chosen], noise[chosen]), tuple(chosen), belief
-    )
+    process = old.given(_vectors(context, chosen), seen[chosen], noise[chosen])
+    return FittedCurves(context, scale, population, process, tuple(chosen), belief)
+
+
+def _now(curves: Sequence[Curve]) -> Array:
+    return np.array([float(max(c.last_step, 1)) for c in curves])
+
+
+def _vectors(context: Context, chosen: Sequence[int]) -> Array:
+    width = len(context.curves[0].vector) if context.curves else 0
+    return np.stack([context.curves[i].vector for i in chosen]) if len(chosen) else np.empty((0, width))
 
 
 def message(belief: Belief, population: Population) -> tuple[Array, Array]:

@@ -2,7 +2,7 @@
 
 median(q) = the last value; before the first, the median of the peers' last values
 sd(q)     = the root mean square of what peers gained over the same steps, where three or more can tell,
-and otherwise SPREAD x the root of the share of the (logarithmic) way still to go
+            and otherwise SPREAD x the root of the share of the (logarithmic) way still to go
 """
 
 from __future__ import annotations

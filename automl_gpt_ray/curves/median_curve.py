@@ -40,14 +40,16 @@ class MedianCurve:
 
     def _row(self, peers: PeerGains, context: Context, query: Query) -> Array:
         curve = query.curve
+        if curve.diverged:
+            return np.asarray(peers.scale.apply(curve.values[-1:]) + np.array([-LEAST, 0.0, LEAST]))
         reach = min(float(query.step), peers.reach(curve.key, MIN_PEERS))
         beyond = WIDEN * way(max(reach, curve.last_step), query.step, context.max_step) ** 0.5 + LEAST
         wider = np.array([-beyond, 0.0, beyond])
         if not len(curve.steps):
             reached = peers.at(reach, curve.key) if reach else peers.lasts(curve.key)
-            return (np.quantile(reached, QUANTILES) if len(reached) >= MIN_PEERS else np.array(PRIOR)) + wider
-        last = peers.scale.apply(curve.values[-1:])
-        if curve.diverged:
-            return last + np.array([-LEAST, 0.0, LEAST])
-        gains = peers.gains(curve, reach) if reach > curve.last_step else np.empty(0)
-        return last + wider + (np.quantile(gains, QUANTILES) if len(gains) >= MIN_PEERS else 0.0)
+            middle = np.quantile(reached, QUANTILES) if len(reached) >= MIN_PEERS else np.array(PRIOR)
+        else:
+            gains = peers.gains(curve, reach) if reach > curve.last_step else np.empty(0)
+            gained = np.quantile(gains, QUANTILES) if len(gains) >= MIN_PEERS else np.zeros(3)
+            middle = peers.scale.apply(curve.values[-1:]) + gained
+        return np.asarray(middle + wider)

@@ -12,12 +12,12 @@ Notation: i curves, j models, n points; `K` their covariance, shape (i, j, n, n)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.predictor import Array, Context, Curve, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Z90, Array, Context, Curve, Forecasts, Query
 from automl_gpt_ray.curves.scale import FLOOR, Scale
 from automl_gpt_ray.curves.shapes import Models, Shapes, log_time, models, shapes
 from automl_gpt_ray.curves.thinning import MAX_POINTS, thinned
@@ -34,6 +34,7 @@ TAUGHT = 40
 WORTH = 3.0
 UNKNOWN = 1e6
 LEAST_SD = 0.003
+CUTS, LONG, CALM = (0.25, 0.5), 4, 9
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,12 +46,14 @@ class Population:
         spread: Their covariance, shape (2, 2).
         weights: Share of each model, shape (models,).
         shapes: The shapes of this context.
+        caution: Factor on standard deviations, from how well beginnings of curves foretold their ends.
     """
 
     centre: Array
     spread: Array
     weights: Array
     shapes: Shapes
+    caution: float = 1.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,7 +101,25 @@ def learn(context: Context, scale: Scale) -> Population:
         weights = _shares(fit.evidence)
         centre, spread = _normal(fit, _posterior(fit.evidence, weights))
         population = Population(centre, spread, weights, told)
-    return population
+    return replace(population, caution=_caution(population, curves, scale))
+
+
+def _caution(population: Population, curves: Sequence[Curve], scale: Scale) -> float:
+    """Return how much wider errors are than foretold, each curve cut after CUTS of its steps."""
+    long = [c for c in curves if len(c.steps) >= LONG]
+    beginnings = [_until(c, share * c.last_step) for c in long for share in CUTS]
+    ends = np.array([float(c.last_step) for c in long for _ in CUTS])
+    truth = np.repeat(np.array([scale.apply(c.values[-1:])[0] for c in long]), len(CUTS))
+    told = believe(population, scale, beginnings, ends)
+    off = np.abs(truth - told.mean) / np.sqrt(told.var)
+    # The prior is a normal's own quantiles, each a pseudo-observation.
+    calm = np.abs(np.linspace(-1.5, 1.5, CALM))
+    return float(np.clip(np.quantile(np.concatenate([off, calm]), 0.8) / Z90, 0.4, 3.0))
+
+
+def _until(curve: Curve, step: float) -> Curve:
+    n = max(1, int(np.searchsorted(curve.steps, step, side="right")))
+    return Curve(curve.key, curve.vector, curve.steps[:n], curve.values[:n])
 
 
 def _teachers(curves: list[Curve]) -> list[Curve]:
@@ -118,6 +139,8 @@ def believe(population: Population, scale: Scale, curves: Sequence[Curve], steps
     mean = np.einsum("ij,ijq->iq", share, fit.mean)
     centred = fit.mean - mean[:, None, :]
     cov = np.einsum("ij,ijqr->iqr", share, fit.cov) + np.einsum("ij,ijq,ijr->iqr", share, centred, centred)
+    unseen = np.array([not len(c.steps) for c in curves], dtype=bool)
+    cov = cov * np.where(unseen, 1.0, population.caution**2)[:, None, None]
     mean, cov = _known(curves, mean, cov)
     var = np.maximum(cov, LEAST_SD**2)
     return Belief(mean[:, 0], var[:, 0, 0], mean[:, 1], var[:, 1, 1], cov[:, 0, 1])
@@ -198,7 +221,7 @@ def _diagonal(kinds: Models, noise: Array) -> Array:
 
 
 def _shares(evidence: Array) -> Array:
-    """Return the models' shares that explain all curves best: expectation maximisation, with a prior of a few curves."""
+    """Return the shares of the models that explain all curves best (expectation maximisation, with a prior)."""
     size = evidence.shape[1]
     shares = np.full(size, 1.0 / size)
     for _ in range(10):
@@ -210,7 +233,7 @@ def _shares(evidence: Array) -> Array:
 def _posterior(evidence: Array, weights: Array) -> Array:
     logits = evidence + np.log(weights)
     share = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return share / share.sum(axis=1, keepdims=True)
+    return np.asarray(share / share.sum(axis=1, keepdims=True))
 
 
 def _normal(fit: _Fit, share: Array) -> tuple[Array, Array]:

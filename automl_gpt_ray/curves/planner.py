@@ -111,7 +111,7 @@ def expected_improvement(mean: Array, var: Array, target: float) -> Array:
     """Return the expected improvement of normal beliefs over `target`, shape of `mean`, at least 0."""
     sd = np.sqrt(var)
     r = (mean - target) / sd
-    return np.maximum(sd * (r * ndtr(r) + np.exp(-0.5 * r * r) / np.sqrt(2 * np.pi)), 0.0)
+    return np.asarray(np.maximum(sd * (r * ndtr(r) + np.exp(-0.5 * r * r) / np.sqrt(2 * np.pi)), 0.0))
 
 
 def _of_candidates(

@@ -1,10 +1,4 @@
-"""A history as curve predictors read it: configurations as vectors, trials as curves.
-
-    context = Reader(space).context(history)
-
-One number in [0, 1] for each searched hyperparameter, on its own scale, 0.5 where it is inactive; a choice
-has one number an option instead (one for two options), all 0 where it is inactive.
-"""
+"""Reading a history as a context for curve predictors, and their forecasts as predicted logs."""
 
 from __future__ import annotations
 
@@ -13,18 +7,14 @@ from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.predictor import Array, Context, Curve
-from automl_gpt_ray.parameters import ChoiceParameter
-from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord, TrialState
+from automl_gpt_ray.curves.predictor import Context, Curve, CurvePredictor, Query
+from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord
 from automl_gpt_ray.space import SearchSpace
-
-HARMLESS = ("lost",)
-"""Failures that say nothing about the configuration."""
 
 
 @final
 class Reader:
-    """Reads histories of one search space; remembers the curves that did not change.
+    """Reads the histories of one run, again and again: what did not change is not read twice.
 
     Args:
         space: The search space.
@@ -32,52 +22,60 @@ class Reader:
 
     def __init__(self, space: SearchSpace) -> None:
         self._space = space
-        self._curves: dict[str, tuple[object, Curve]] = {}
+        self._curves: dict[str, tuple[object, Curve | None]] = {}
 
     def context(self, history: History) -> Context:
-        """Return the trials of a history as curves, those that have not reported yet included."""
-        curves = tuple(self._curve(trial, history.objective.metric) for trial in history.trials)
-        return Context(curves, history.objective, history.max_step)
+        """Return what `context_of` returns."""
+        curves = (self._curve(trial, history) for trial in history.trials)
+        return Context(tuple(curve for curve in curves if curve), history.objective, history.max_step)
 
-    def vectors(self, configs: Sequence[Config]) -> Array:
-        """Return shape (len(configs), dimensions)."""
-        return np.array([self.vector(config) for config in configs]).reshape(len(configs), self.dimensions)
-
-    @property
-    def dimensions(self) -> int:
-        """Length of a vector."""
-        return len(self.vector(self._space.default))
-
-    def vector(self, config: Config) -> Array:
-        """Return shape (dimensions,), each in [0, 1]."""
-        parts: list[float] = []
-        for name, parameter in self._space.searched.items():
-            if not isinstance(parameter, ChoiceParameter):
-                parts.append(parameter.to_unit(config[name]) if name in config else 0.5)
-            elif len(parameter.choices) <= 2:
-                parts.append(float(parameter.index(config[name])) if name in config else 0.0)
-            else:
-                chosen = parameter.index(config[name]) if name in config else -1
-                parts += [float(place == chosen) for place in range(len(parameter.choices))]
-        return np.array(parts, dtype=float)
-
-    def _curve(self, trial: TrialRecord, metric: str) -> Curve:
-        mark = (len(trial.observations), trial.last_step, trial.state, trial.failure)
+    def _curve(self, trial: TrialRecord, history: History) -> Curve | None:
+        mark = (len(trial.observations), trial.last_step, trial.failure)
         known = self._curves.get(trial.id)
-        if known and known[0] == mark:
-            return known[1]
-        vector = known[1].vector if known else self.vector(trial.config)
-        points = list(trial.curve(metric))
-        if trial.state is TrialState.FAILED and trial.failure not in HARMLESS:
-            # It would not have trained any further: as bad as a value can be.
-            points.append((trial.last_step + 1, float("nan")))
-        steps = np.array([step for step, _ in points], dtype=float)
-        curve = Curve(trial.id, vector, steps, np.array([value for _, value in points], dtype=float))
-        self._curves[trial.id] = (mark, curve)
-        return curve
+        if known is None or known[0] != mark:
+            inside = known[1] is not None if known else not self._space.problems(trial.config)
+            known = self._curves[trial.id] = (mark, _curve(trial, history, self._space) if inside else None)
+        return known[1]
 
 
-def log_of(metric: str, source: str, steps: Sequence[int], low: Array, median: Array, high: Array) -> PredictedLog:
-    """Return forecasts of one trial, each array of shape (len(steps),), as a predicted log."""
-    points = (LogPoint(s, float(m), float(a), float(b)) for s, m, a, b in zip(steps, median, low, high, strict=True))
-    return PredictedLog(metric, tuple(points), source)
+def context_of(history: History, space: SearchSpace) -> Context:
+    """Return every trial's configuration and curve; a trial that failed without a value is one that diverged.
+
+    Trials from outside the space (imported ones) are left out: their vectors would mean nothing.
+    """
+    curves = [_curve(trial, history, space) for trial in history.trials if not space.problems(trial.config)]
+    return Context(tuple(curves), history.objective, history.max_step)
+
+
+def untried(key: str, config: Config, space: SearchSpace) -> Curve:
+    """Return a configuration without a trial, to be asked about under `key`."""
+    return Curve(key, space.to_vector(config))
+
+
+def predicted_logs(
+    predictor: CurvePredictor, context: Context, curves: Sequence[Curve], points: int = 4
+) -> list[PredictedLog | None]:
+    """Return a forecast of each curve at up to `points` later steps, the last of them the final one.
+
+    None for a curve that has reached its end.
+    """
+    asked = [(i, step) for i, c in enumerate(curves) for step in _steps(c.last_step, context.max_step, points)]
+    told = predictor.predict(context, [Query(curves[i], step) for i, step in asked])
+    found: list[list[LogPoint]] = [[] for _ in curves]
+    for n, (i, step) in enumerate(asked):
+        found[i].append(LogPoint(step, float(told.median[n]), float(told.low[n]), float(told.high[n])))
+    metric = context.objective.metric
+    return [PredictedLog(metric, tuple(line), predictor.name) if line else None for line in found]
+
+
+def _curve(trial: TrialRecord, history: History, space: SearchSpace) -> Curve:
+    points = trial.curve(history.objective.metric)
+    if not points and trial.failure:
+        points = ((1, np.nan),)
+    steps, values = np.array(points, dtype=float).reshape(-1, 2).T
+    return Curve(trial.id, space.to_vector(trial.config), steps, values)
+
+
+def _steps(last: int, max_step: int, points: int) -> list[int]:
+    ahead = max_step - last
+    return sorted({last + max(1, round(ahead * i / points)) for i in range(1, points + 1)}) if ahead > 0 else []

@@ -111,4 +111,4 @@ def _between(row: Array) -> Array:
 
 def log_time(steps: Array, max_step: int) -> Array:
     """Return u in [0, 1] of every step."""
-    return np.log(np.clip(steps, 1.0, float(max(max_step, 1)))) / np.log(max(max_step, 2))
+    return np.asarray(np.log(np.clip(steps, 1.0, float(max(max_step, 1)))) / np.log(max(max_step, 2)))

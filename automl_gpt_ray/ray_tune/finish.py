@@ -23,7 +23,8 @@ from automl_gpt_ray.records import TrialRecord
 
 def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, tell: Tell | None) -> Outcome:
     """Score the best trial, write down what came of the run, and return it."""
-    book = searcher.book
+    book, limits = searcher.book, searcher.limits
+    used, ended_by = limits.used(), limits.ended_by
     best = book.history().best
     checkpoint = best_checkpoint(book, best) if best else None
     if best and checkpoint:
@@ -33,20 +34,23 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
     test, note = _test(prepared, best, checkpoint, tell)
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
-    ended_by = _ended_by(prepared, searcher, began)
-    book.record(RunEnded(ended_by))
-    outcome = summarise(
-        book,
-        name=prepared.loaded.job.name,
-        run_dir=folder,
-        wall_seconds=time.time() - began,
-        ended_by=ended_by,
-        journal=searcher.book_path,
-        checkpoint=str(checkpoint) if checkpoint else None,
-        refitted=refitted is not None,
-        test=test,
-        test_note=note,
-    )
+    with book.lock:  # a late reply must not come between the end and its summary
+        book.record(RunEnded(ended_by))
+        outcome = summarise(
+            book,
+            name=prepared.loaded.job.name,
+            run_dir=folder,
+            wall_seconds=time.time() - began,
+            ended_by=ended_by,
+            failed=limits.failed,
+            budget=prepared.loaded.job.limits,
+            used=used,
+            journal=searcher.book_path,
+            checkpoint=str(checkpoint) if checkpoint else None,
+            refitted=refitted is not None,
+            test=test,
+            test_note=note,
+        )
     outcome.save(folder)
     return outcome
 
@@ -105,15 +109,3 @@ def _test(
     except Exception as error:  # noqa: BLE001 - the search is paid for: report it even if scoring fails
         kind, message = classify(error)
         return None, f"scoring on test data failed ({kind}): {message}"
-
-
-def _ended_by(prepared: Prepared, searcher: LLMSearch, began: float) -> str:
-    job, history = prepared.loaded.job, searcher.book.history()
-    if len(history.trials) >= job.trials:
-        return f"all {job.trials} trials were run"
-    finishes = [d.reason for d in searcher.book.decisions if d.action == "finish"]
-    if finishes:
-        return finishes[-1]
-    if job.time_budget_s and time.time() - began >= job.time_budget_s:
-        return f"the time budget of {job.time_budget_s:g} s was used up"
-    return "interrupted"

@@ -10,6 +10,7 @@ from ray import tune
 from ray.tune import CheckpointConfig
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.stopper import CombinedStopper
 
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
@@ -18,7 +19,7 @@ from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials
-from automl_gpt_ray.ray_tune.stopping import StopClosed
+from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
 from automl_gpt_ray.ray_tune.trial import bind
 
 EXPERIMENT = "ray"
@@ -40,9 +41,8 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
         num_samples=job.trials,
         search_alg=searcher,
         scheduler=scheduler(prepared.loaded),
-        stop=StopClosed(searcher),
+        stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
         max_concurrent_trials=job.max_concurrent or _slots(job),
-        time_budget_s=job.time_budget_s,
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
         reuse_actors=job.reuse_actors,
         trial_dirname_creator=folder_name,

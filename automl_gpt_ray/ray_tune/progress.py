@@ -13,6 +13,7 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from automl_gpt_ray.events import CheckpointSaved, TrialEnded
+from automl_gpt_ray.outcome import WARNINGS
 from automl_gpt_ray.ray_tune.failure import failure_of
 from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
@@ -34,12 +35,20 @@ class Progress(Callback):
         self._searcher, self._tell, self._total = searcher, tell, total
         self._began = time.monotonic()
         self._started: set[str] = set()
-        self._outages = 0
+        self._told = 0
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Listen to the searcher too: while nothing runs, Ray may call no callback for minutes."""
+        self._searcher.listener = self._say_decisions
+        self._told = len(self._searcher.book.decisions)  # those of a run that is resumed have been told
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Say what was decided about the run since."""
+        self._say_decisions()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Say who proposed the trial and why."""
         record = self._searcher.book.trial(trial.trial_id)
-        self._say_outages()
         if record is None:
             return
         again = trial.trial_id in self._started or bool(record.observations)
@@ -88,11 +97,14 @@ class Progress(Callback):
         top = best.value(objective) if best else None
         return f"{end} at step {record.last_step}: {shown}" + (f" (best {top:.4f})" if top is not None else "")
 
-    def _say_outages(self) -> None:
-        outages = [d for d in self._searcher.book.decisions if d.action == "outage"]
-        for decision in outages[self._outages :]:
-            self._say(f"WARNING: {decision.reason}. Carrying on with the classical advisor.")
-        self._outages = len(outages)
+    def _say_decisions(self) -> None:
+        decisions = self._searcher.book.decisions
+        for decision in decisions[self._told :]:
+            if decision.action in WARNINGS:
+                self._say(f"WARNING: {decision.reason}")
+            elif decision.action == "finish":
+                self._say(f"no further trial: {decision.reason}")
+        self._told = len(decisions)
 
     def _say(self, line: str) -> None:
         if self._tell:

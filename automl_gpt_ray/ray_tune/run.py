@@ -19,6 +19,7 @@ from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.job_file import save_job
 from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.ray_tune.cluster import connect
@@ -90,19 +91,18 @@ def _to_the_end(prepared: Prepared, llm: LLMClient | None, folder: Path, tell: T
     searcher = _searcher(prepared.loaded, llm, folder)
     try:
         began -= searcher.book.seconds
-        if not _ended(prepared, searcher):
+        if not _ended(searcher):
             connect(prepared.loaded)
             search(prepared, searcher, folder, tell)
         elif tell:
-            tell("every trial of this run had ended")
+            tell(f"this run had ended: {searcher.limits.ended_by}")
         return finish(prepared, searcher, folder, began, tell)
     finally:
         searcher.close()
 
 
-def _ended(prepared: Prepared, searcher: LLMSearch) -> bool:
-    trials = searcher.book.history().trials
-    return len(trials) >= prepared.loaded.job.trials and all(trial.state.ended for trial in trials)
+def _ended(searcher: LLMSearch) -> bool:
+    return searcher.limits.over and all(trial.state.ended for trial in searcher.book.history().trials)
 
 
 def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSearch:
@@ -117,6 +117,9 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         step_key=STEP,
         sampler=job.classical,
         max_prompt_tokens=job.llm.max_prompt_tokens if job.llm else None,
+        budget=job.limits,
+        gpus=job.resources.gpu,
+        outages=OutagePolicy(job.llm.on_outage, job.llm.wait_s) if job.llm else None,
         journal=folder,
         seed=job.seed,
         about=about,

@@ -1,4 +1,4 @@
-"""Stopping trials that Ray takes up again although they have ended."""
+"""Stopping running trials, which a searcher cannot: at the end of a budget, or where they have ended already."""
 
 from __future__ import annotations
 
@@ -26,3 +26,25 @@ class StopClosed(Stopper):
     def stop_all(self) -> bool:
         """Return False: it never ends the run."""
         return False
+
+
+class StopAtBudget(Stopper):
+    """Stops all trials once the searcher's budget of steps, seconds or GPU-hours is spent, or its run has failed.
+
+    `RunConfig(stop=StopAtBudget(search))`; without it `LLMSearch` begins no further trial but lets the
+    running ones end.
+
+    Args:
+        searcher: The run's searcher.
+    """
+
+    def __init__(self, searcher: LLMSearch) -> None:
+        self._searcher = searcher
+
+    def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return False: no trial is stopped for itself."""
+        return False
+
+    def stop_all(self) -> bool:
+        """Return whether running trials must stop now; Ray asks at least every 0.1 s while any is running."""
+        return self._searcher.stops_trials()

@@ -12,7 +12,15 @@ from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import MAX_WANTED, LanguageAdvisor
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceError, LLMBudgetExceeded, LLMRejected, LLMUnavailable
+from automl_gpt_ray.errors import (
+    AdviceError,
+    AdviceRejected,
+    AdviceSpent,
+    AdviceUnusable,
+    LLMBudgetExceeded,
+    LLMRejected,
+    LLMUnavailable,
+)
 from automl_gpt_ray.events import (
     CallFailed,
     PromptSent,
@@ -75,7 +83,7 @@ def test_one_repair_and_no_more():
 
 def test_a_failed_repair_is_an_error_but_no_outage():
     error, client, events = advise(["no idea", "still none", reply(0.1)])
-    assert isinstance(error, AdviceError)
+    assert isinstance(error, AdviceUnusable)
     assert not error.outage
     assert "even after a repair: no_json" in str(error)
     assert len(client.prompts) == 2
@@ -149,12 +157,19 @@ def test_a_prompt_can_be_made_again_from_the_journal(tmp_path, limit):
     assert limit is None or sent.tokens <= limit < estimated_tokens(proposal_prompt(told, again.history(), 4, insight))
 
 
-@pytest.mark.parametrize("failure", [LLMUnavailable("down"), LLMRejected("bad key"), LLMBudgetExceeded("spent")])
+@pytest.mark.parametrize(
+    ("failure", "kind", "outage"),
+    [
+        (LLMUnavailable("down"), AdviceError, True),
+        (LLMRejected("bad key"), AdviceRejected, True),
+        (LLMBudgetExceeded("spent"), AdviceSpent, False),
+    ],
+)
 @pytest.mark.parametrize("at", [0, 1])
-def test_an_outage_is_named(failure, at):
+def test_an_outage_is_named(failure, kind, outage, at):
     error, client, events = advise([*["no idea"][:at], failure, reply(0.1)])
-    assert isinstance(error, AdviceError)
-    assert error.outage
+    assert type(error) is kind
+    assert error.outage is outage
     assert str(failure) in str(error)
     assert len(client.prompts) == at + 1
     assert isinstance(events[-2], PromptSent)

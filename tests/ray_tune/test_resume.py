@@ -19,6 +19,7 @@ from automl_gpt_ray.events import PromptSent, ReplyReceived, TrialEnded, TrialSt
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.outcome import load_outcome
 from automl_gpt_ray.records import TrialState
+from automl_gpt_ray.replay import replay
 
 pytestmark = pytest.mark.ray
 TESTS = Path(__file__).resolve().parents[1]
@@ -126,6 +127,12 @@ def check_nothing_was_lost(before, journal, total):
     return after
 
 
+def check_replay(run_dir):
+    report = replay(run_dir)
+    assert (report.different, report.differences) == (0, ())
+    assert report.tallies["trust"].same == len(events(report.journal, TrialStarted))
+
+
 def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     folder = tmp_path / "run"
     journal = folder / "journal.jsonl"
@@ -150,7 +157,8 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     again = python(*command, "--resume", folder, "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["best_trial"] == outcome.best_trial
-    assert "every trial of this run had ended" in again.stderr
+    assert f"this run had ended: all {TRIALS} trials were run" in again.stderr
+    check_replay(folder)
 
 
 def test_tuner_restore_brings_the_searcher_back(tmp_path):
@@ -169,6 +177,7 @@ def test_tuner_restore_brings_the_searcher_back(tmp_path):
     check_nothing_was_lost(before, journal, 6)
     started = [e.trial for e in events(journal, TrialStarted)]
     assert len(started) == len(set(started))
+    check_replay(journal)
 
 
 def test_two_drivers_do_not_write_one_journal(tmp_path):

@@ -37,6 +37,23 @@ def sometimes_broken(config):
         tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
 
 
+def climbing(config):
+    """Closes a share of the gap to its top at each of nine steps, from its checkpoint if it has one."""
+    value, step = -10.0, 0
+    checkpoint = tune.get_checkpoint()
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            step, value = json.loads((Path(folder) / "state.json").read_text())
+    top = -((math.log10(config["lr"]) + 2) ** 2) - config["momentum"] / 10
+    for now in range(step + 1, 10):
+        value += (0.2 + 0.6 * config["momentum"]) * (top - value)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.json").write_text(json.dumps([now, value]))
+            # Seconds as a simulator counts them: what depends on them is the same there.
+            report = {"score": value, "step": now, "seconds": now * (1 + config["momentum"])}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
 def unhurried(config):
     """The quadratic at leisure; says in `began` at which step this start of it began."""
     checkpoint = tune.get_checkpoint()
@@ -53,18 +70,8 @@ def unhurried(config):
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def climbing(config):
-    """Closes a share of the gap to its top at each of nine steps, from its checkpoint if it has one."""
-    value, step = -10.0, 0
-    checkpoint = tune.get_checkpoint()
-    if checkpoint:
-        with checkpoint.as_directory() as folder:
-            step, value = json.loads((Path(folder) / "state.json").read_text())
-    top = -((math.log10(config["lr"]) + 2) ** 2) - config["momentum"] / 10
-    for now in range(step + 1, 10):
-        value += (0.2 + 0.6 * config["momentum"]) * (top - value)
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "state.json").write_text(json.dumps([now, value]))
-            # Seconds as a simulator counts them: what depends on them is the same there.
-            report = {"score": value, "step": now, "seconds": now * (1 + config["momentum"])}
-            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+def leisurely(config):
+    """Takes two seconds for its forty steps."""
+    for step in range(1, 41):
+        time.sleep(0.05)
+        tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
