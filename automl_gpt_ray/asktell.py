@@ -19,6 +19,8 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst
+from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
@@ -40,6 +42,7 @@ class AskTell:
     def __init__(self, brief: Brief, advisor: Advisor, book: Book | None = None, seed: int = 0) -> None:
         self.book = book or Book()
         self._advisor = DefaultFirst(advisor, brief.space)
+        self._mixture = advisor if isinstance(advisor, Mixture) else None
         self._began: dict[str, float] = {}
         if self.book.started is None:
             objective = brief.objective
@@ -47,6 +50,7 @@ class AskTell:
             self.book.record(
                 RunStarted(objective.metric, objective.mode, brief.max_steps, seed, default, brief.to_dict())
             )
+        form_team(self.book, advisor, "ask_tell", seed)
 
     @property
     def history(self) -> History:
@@ -67,7 +71,8 @@ class AskTell:
             self.book.record(AdviceGiven(proposals[0].source, history.version, tuple(proposals)))
             history = self.history
         trial_id = f"t{len(history.trials) + 1}"
-        self.book.record(TrialStarted(trial_id, history.pending[0]))
+        shares = self._mixture.shares(history) if self._mixture else {}
+        self.book.record(TrialStarted(trial_id, history.pending[0], shares))
         self._began[trial_id] = time.monotonic()
         return self.history.trials[-1]
 

@@ -11,39 +11,37 @@ covers "write down, then apply": no decision can see a state that is not on disk
 from __future__ import annotations
 
 import threading
+import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import singledispatchmethod
 
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
+    REPAIR,
     AdviceGiven,
     CallFailed,
+    CheckpointSaved,
     Decision,
     Event,
+    PromptSent,
     ProposalDropped,
     ReplyReceived,
     ResultReported,
     RunEnded,
+    RunResumed,
     RunStarted,
+    TeamFormed,
     Tested,
     TrialEnded,
+    TrialRequeued,
     TrialStarted,
 )
-from automl_gpt_ray.journal import Journal
-from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState, Usage
-
-
-@dataclass(frozen=True)
-class Spending:
-    """What language models have cost so far."""
-
-    calls: int = 0
-    failures: int = 0
-    usage: Usage = field(default_factory=Usage)
-    seconds: float = 0.0
+from automl_gpt_ray.journal import Entry, Journal
+from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.spending import Spending
 
 
 class Book:
@@ -53,6 +51,9 @@ class Book:
         journal: Where events are kept; None keeps them in memory only. Events it already holds are
             applied first.
 
+    Attributes:
+        seconds: Wall-clock time the run has taken, without the time during which no driver lived.
+
     Raises:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
     """
@@ -61,15 +62,20 @@ class Book:
         self._journal = journal
         self._lock = threading.RLock()
         self.version = 0
+        self.seconds = 0.0
+        self._latest: float | None = None
         self.ended_version = 0
         self._epochs: list[int] = []
         self.started: RunStarted | None = None
+        self.team: TeamFormed | None = None
         self.ended: RunEnded | None = None
         self.spending = Spending()
         self.tested: Tested | None = None
         self.decisions: list[Decision] = []
         self._trials: dict[str, TrialRecord] = {}
         self._pending: dict[str, Proposal] = {}
+        self._calls: dict[str, tuple[PromptSent, ReplyReceived | None]] = {}
+        self._checkpoints: dict[str, dict[int, str]] = {}
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
         self._leaders: set[str] = set()
@@ -89,15 +95,25 @@ class Book:
             JournalError: It could not be written; it was not applied either.
         """
         with self._lock:
-            seq = self._journal.append(event).seq if self._journal else self.version + 1
-            self._enter(event, seq)
-            return seq
+            entry = self._journal.append(event) if self._journal else Entry(self.version + 1, time.time(), event)
+            self.apply(entry)
+            return entry.seq
 
     def replay(self, events: Iterable[Event]) -> Book:
         """Apply `events` without writing them, and return this book."""
         for event in events:
-            self._enter(event, self.version + 1)
+            self.apply(Entry(self.version + 1, 0.0, event))
         return self
+
+    def apply(self, entry: Entry) -> None:
+        """Let an entry of a journal have happened, without writing it."""
+        with self._lock:
+            self.version = entry.seq
+            self._snapshot = None
+            if not isinstance(entry.event, RunResumed):  # nobody worked on the run before it was resumed
+                self.seconds += max(0.0, entry.time - (self._latest or entry.time))
+            self._latest = entry.time
+            self._apply(entry.event)
 
     def history(self) -> History:
         """Return a frozen snapshot of what is known.
@@ -120,6 +136,16 @@ class Book:
         with self._lock:
             return [p for p in self._pending.values() if source is None or p.source == source]
 
+    def checkpoints(self, trial_id: str) -> Mapping[int, str]:
+        """Return step to place of every checkpoint the trial saved; those no longer kept included."""
+        with self._lock:
+            return dict(self._checkpoints.get(trial_id, {}))
+
+    def unread(self) -> list[tuple[PromptSent, ReplyReceived]]:
+        """Return the replies that came in but whose proposals did not, oldest first."""
+        with self._lock:
+            return [(prompt, reply) for prompt, reply in self._calls.values() if reply]
+
     def epochs_since(self, version: int) -> int:
         """Return how many new bests and new classes of failure came after `version`."""
         return len(self._epochs) - bisect_right(self._epochs, version)
@@ -140,7 +166,7 @@ class Book:
         for entry in journal.entries:
             if self.started is None and isinstance(entry.event, ResultReported):
                 raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
-            self._enter(entry.event, entry.seq)
+            self.apply(entry)
 
     def _take_snapshot(self) -> History:
         objective = self.objective
@@ -152,12 +178,6 @@ class Book:
             epoch=len(self._epochs),
             max_step=self.started.max_step if self.started else 1,
         )
-
-    def _enter(self, event: Event, seq: int) -> None:
-        with self._lock:
-            self.version = seq
-            self._snapshot = None
-            self._apply(event)
 
     def _new_epoch(self) -> None:
         self._epochs.append(self.version)
@@ -171,21 +191,36 @@ class Book:
         self.started = event
 
     @_apply.register
+    def _(self, event: TeamFormed) -> None:
+        self.team = event
+
+    @_apply.register
+    def _(self, event: PromptSent) -> None:
+        # The repair of a reply takes its place: the first one had nothing in it that could be used.
+        self._calls.pop(event.call.removesuffix(REPAIR), None)
+        self._calls[event.call] = (event, None)
+
+    @_apply.register
+    def _(self, event: RunResumed) -> None:
+        self.ended = None
+
+    @_apply.register
     def _(self, event: ReplyReceived) -> None:
-        spent = self.spending
-        self.spending = replace(
-            spent,
-            calls=spent.calls + 1,
-            usage=spent.usage + event.usage,
-            seconds=spent.seconds + event.seconds,
-        )
+        if event.call in self._calls:
+            self._calls[event.call] = (self._calls[event.call][0], event)
+        self.spending = self.spending.after(event)
 
     @_apply.register
     def _(self, event: CallFailed) -> None:
+        self._calls.pop(event.call, None)
         self.spending = replace(self.spending, failures=self.spending.failures + 1)
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
+        # A reply whose proposals were all refused was read too: its problems begin with their ids.
+        ids = [*(p.id for p in event.proposals), *event.problems]
+        for call in [c for c in self._calls if any(i.startswith(f"{event.source}-{c}-") for i in ids)]:
+            del self._calls[call]
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 
     @_apply.register
@@ -198,6 +233,16 @@ class Book:
         self._trials[event.trial] = TrialRecord(event.trial, event.proposal)
 
     @_apply.register
+    def _(self, event: TrialRequeued) -> None:
+        trial = self._trials.pop(event.trial, None)
+        if trial is not None:
+            self._pending = {trial.proposal.id: trial.proposal, **self._pending}
+
+    @_apply.register
+    def _(self, event: CheckpointSaved) -> None:
+        self._checkpoints.setdefault(event.trial, {})[event.step] = event.path
+
+    @_apply.register
     def _(self, event: ResultReported) -> None:
         trial = self._trials.get(event.trial)
         if trial is None:
@@ -206,8 +251,13 @@ class Book:
         kept = trial.observations
         while kept and kept[-1].step >= event.observation.step:
             kept = kept[:-1]
-        state = TrialState.RUNNING if trial.state is TrialState.PAUSED else trial.state
-        self._trials[event.trial] = replace(trial, observations=(*kept, event.observation), state=state)
+        again = trial.state in (TrialState.PAUSED, TrialState.FAILED)  # resumed, or asked for once more
+        if trial.failure and again:
+            self._failures[trial.failure] -= 1
+        seen = (*kept, event.observation)
+        if again:
+            trial = replace(trial, state=TrialState.RUNNING, failure=None)
+        self._trials[event.trial] = replace(trial, observations=seen)
         value = event.observation.metrics.get(self.objective.metric)
         if self.objective.better(value, self._best):
             self._best = value

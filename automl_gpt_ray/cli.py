@@ -6,6 +6,7 @@ Heavy imports happen inside the commands, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
+from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
@@ -27,9 +28,14 @@ app = typer.Typer(
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
 
+OUTAGE = 3
+"""Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
+
 JobFile = Annotated[Path, typer.Argument(help="Job file (YAML).", show_default=False)]
 Trials = Annotated[int | None, typer.Option(help="Number of trials.")]
 Time = Annotated[float | None, typer.Option(help="Wall-clock limit of the search, in seconds.")]
+Tokens = Annotated[int | None, typer.Option(help="Most tokens to and from the language model.")]
+Money = Annotated[float | None, typer.Option(help="Most US dollars for them; the job holds `budget.prices`.")]
 Address = Annotated[str | None, typer.Option(help="Ray cluster; default: RAY_ADDRESS, else a local Ray.")]
 DataPath = Annotated[Path | None, typer.Option(help="Folder or file of the data; replaces the Data Card's.")]
 LLMModel = Annotated[str | None, typer.Option(help="Language model that is put in charge.")]
@@ -41,9 +47,11 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="Any other job
 
 @app.command()
 def run(
-    job: JobFile,
+    job: Annotated[Path | None, typer.Argument(help="Job file (YAML).", show_default=False)] = None,
     trials: Trials = None,
     time: Time = None,
+    tokens: Tokens = None,
+    money: Money = None,
     address: Address = None,
     data_path: DataPath = None,
     llm_model: LLMModel = None,
@@ -52,27 +60,34 @@ def run(
     seed: Seed = None,
     settings: Settings = None,
     run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
+    resume: Annotated[Path | None, typer.Option(help="Carry on the run in this folder; needs no job file.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
 ) -> None:
-    """Run a job: train for real, keep the best model, report its metrics on held-out test data."""
+    """Run a job: train for real, keep the best model, report its metrics on held-out test data.
+
+    Exit code: 0, 1 without a usable trial, 2 where the job is wrong, 3 where an outage ended the run.
+    """
     overrides = _overrides(trials, time, address, data_path, llm_model, llm_url, no_llm, seed, settings)
+    paid = {"budget.tokens": tokens, "budget.money": money}
+    overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
-    loaded = _load(job, overrides)
+    loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
+    from automl_gpt_ray.ray_tune.run import resume as resume_job
     from automl_gpt_ray.ray_tune.run import run as run_job
     from automl_gpt_ray.terminal import show_outcome, show_start
 
     show_start(console, loaded)
     llm = configured(loaded.job.llm) if loaded.job.llm else None
     tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
-    outcome = run_job(loaded, llm, run_dir, tell)
+    outcome = resume_job(loaded, resume, llm, tell) if resume else run_job(loaded, llm, run_dir, tell)
     if json:
         sys.stdout.write(outcome.to_json() + "\n")
     else:
         show_outcome(console, outcome)
-    raise typer.Exit(0 if outcome.best_config is not None else 1)
+    raise typer.Exit(OUTAGE if outcome.failed else 0 if outcome.best_config is not None else 1)
 
 
 @app.command()
@@ -101,6 +116,23 @@ def plan(
     made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
     show_plan(console, made)
     raise typer.Exit(1 if made.problem else 0)
+
+
+@app.command()
+def replay(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run, or its journal.", show_default=False)],
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Derive every decision of a run again, offline, and say whether it comes out the same."""
+    from automl_gpt_ray.replay import replay as tell_again
+    from automl_gpt_ray.terminal import show_replay
+
+    report = tell_again(run_dir)
+    if json:
+        sys.stdout.write(dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n")
+    else:
+        show_replay(_console(), report)
+    raise typer.Exit(1 if report.different else 0)
 
 
 @cards.command()
@@ -145,10 +177,22 @@ def _console(stderr: bool = False) -> Console:
     return Console(stderr=stderr, highlight=False)
 
 
-def _load(job: Path, overrides: dict[str, Any]) -> LoadedJob:
+def _load(job: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+    if job is None:
+        raise JobError("run", [Problem("JOB", "must be given", "nothing", "name a job file, or --resume RUN_DIR")])
     from automl_gpt_ray.config import load_job
 
     return load_job(job, overrides)
+
+
+def _saved(folder: Path, job: Path | None, run_dir: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+    from automl_gpt_ray.job_file import saved_job
+
+    for field, given in (("JOB", job), ("--run-dir", run_dir)):
+        if given is not None:
+            rule = "must not be given with --resume: the run folder holds its job"
+            raise JobError("--resume", [Problem(field, rule, str(given), "leave it out; --set changes single values")])
+    return saved_job(folder, overrides)
 
 
 def _overrides(

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.budget import SHORT_FORMS, Budget, filled_short_forms, price_of
 from automl_gpt_ray.cards import (
     DataCard,
     ModelCard,
@@ -27,7 +28,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
-from automl_gpt_ray.errors import CardError, InputError, JobError, Problem
+from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -46,9 +47,14 @@ class LLMOptions(BaseModel):
         timeout_s: Longest wait for one reply, in seconds.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
+        max_prompt_tokens: Longest prompt in tokens, estimated on the high side before each call. A longer
+            one tells less: fewer latest trials, fewer best, no insight, ... None for no limit.
         structured: `auto` uses structured output where the server has it.
         record: Folder in which replies are recorded.
         replay: Answer from `record` only, without a server.
+        on_outage: While the model cannot be asked: `classical` carries on with the other advisors, `wait`
+            starts no proposal but the model's, `fail` ends the run and keeps its results.
+        wait_s: Longest wait for one outage, in seconds; then the other advisors carry on.
     """
 
     model_config = _STRICT
@@ -62,15 +68,20 @@ class LLMOptions(BaseModel):
     timeout_s: float = Field(default=60.0, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
+    max_prompt_tokens: int | None = Field(default=16_000, ge=500)
     structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     record: str | None = None
     replay: bool = False
+    on_outage: Literal["classical", "wait", "fail"] = "classical"
+    wait_s: float | None = Field(default=None, gt=0)
 
     @field_validator("base_url")
     @classmethod
     def _http(cls, url: str | None) -> str | None:
         if url is not None and not url.startswith(("http://", "https://")):
             raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
+        if url is not None and "@" in url:
+            raise ValueError("must not hold a name or a key | put the key into the variable that `api_key_env` names")
         return url
 
 
@@ -118,9 +129,10 @@ class Job(BaseModel):
         data: Overrides where the data lies.
         llm: The language model; without one the classical advisor runs.
         classical: Optuna's sampler: `tpe`, `gp` (needs torch) or `random`.
-        trials: Number of trials.
+        trials: Number of trials; short for `budget.trials`.
         max_steps: Steps of a full training; by default the Model Card's.
-        time_budget_s: Wall-clock limit of the search, in seconds.
+        time_budget_s: Wall-clock limit of the search, in seconds; short for `budget.seconds`.
+        budget: All limits: trials, steps, seconds, GPU-hours, tokens, money.
         max_concurrent: Trials in training at once; by default as many as the resources allow.
         scheduler: Ray's scheduler.
         resources: Per trial.
@@ -146,6 +158,7 @@ class Job(BaseModel):
     trials: int = Field(default=20, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
     time_budget_s: float | None = Field(default=None, gt=0)
+    budget: Budget = Field(default_factory=Budget)
     max_concurrent: int | None = Field(default=None, ge=1)
     scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
     resources: Resources = Field(default_factory=Resources)
@@ -155,6 +168,16 @@ class Job(BaseModel):
     seed: int = Field(default=0, ge=0)
     address: str | None = None
     storage_path: str = "runs"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_forms(cls, values: Any) -> Any:
+        return filled_short_forms(values)
+
+    @property
+    def limits(self) -> Budget:
+        """The budget with its short forms filled in."""
+        return self.budget.model_copy(update={kind: getattr(self, short) for short, kind in SHORT_FORMS.items()})
 
 
 @dataclass(frozen=True)
@@ -184,10 +207,17 @@ def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> Lo
         InputError: With every problem found in the job and in its cards.
     """
     file = Path(path)
-    values = read_yaml(file, JobError)
-    for key, value in (overrides or {}).items():
-        _override(values, key.split("."), value)
+    values = override(read_yaml(file, JobError), overrides)
     return read_job(values, str(file), file.parent)
+
+
+def override(values: dict[str, Any], overrides: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return `values` with dotted keys replaced, or removed where the new value is None."""
+    for key, value in (overrides or {}).items():
+        if key in SHORT_FORMS and isinstance(values.get("budget"), dict):
+            _override(values, ["budget", SHORT_FORMS[key]], None)
+        _override(values, key.split("."), value)
+    return values
 
 
 def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None = None) -> LoadedJob:
@@ -202,6 +232,7 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     model = _card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += _mismatches(data, model)
+        problems += _unpriced(job) if job else []
         if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)
     raise JobError(source, problems)
@@ -245,6 +276,14 @@ def _mismatches(data: DataCard, model: ModelCard) -> list[Problem]:
         rule = f"must take the Data Card's input type `{data.input_type}`"
         problems.append(Problem("model_card", rule, f"input types {model.input_types}", "choose another Model Card"))
     return problems
+
+
+def _unpriced(job: Job) -> list[Problem]:
+    if job.budget.money is None or job.llm is None or price_of(job.budget.prices, job.llm.model):
+        return []
+    rule = f"must hold the price of the job's model `{job.llm.model}`, for `budget.money` is limited"
+    remedy = f"add `prices: {{{job.llm.model}: {{input: …, output: …}}}}`, in US dollars for a million tokens"
+    return [Problem("budget.prices", rule, shown(list(job.budget.prices)), remedy)]
 
 
 def _placed(data: DataCard, job: Job) -> DataCard:

@@ -11,6 +11,9 @@
     │   └── LLMRejected     do not retry: the server refuses this request (key, model name, size)
     │       └── LLMBudgetExceeded  ask no more in this run: calls, tokens or money are spent
     ├── AdviceError         fall back to another advisor: this one has no proposal now
+    │   ├── AdviceUnusable  the same; several in a row are an outage (rubbish, refusals, cut-off replies)
+    │   ├── AdviceRejected  an outage that retrying will hardly end (key, model name): ask ever more rarely
+    │   └── AdviceSpent     ask this advisor no more in this run: its budget is spent
     ├── TrainingError       the trial failed; carries the class of failure that advisors learn from
     └── JournalError        stop: the record of the run cannot be read or written
 
@@ -149,6 +152,18 @@ class AdviceError(AutoMLGPTError):
     def __init__(self, message: str, outage: bool = False) -> None:
         super().__init__(message)
         self.outage = outage
+
+
+class AdviceUnusable(AdviceError):
+    """The advisor answered, but nothing in its answer could be used."""
+
+
+class AdviceRejected(AdviceError):
+    """The advisor's language model refuses to serve this run."""
+
+
+class AdviceSpent(AdviceError):
+    """The advisor may not be asked again in this run: its tokens or money are spent."""
 
 
 class TrainingError(AutoMLGPTError):

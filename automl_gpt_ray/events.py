@@ -13,6 +13,9 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from automl_gpt_ray.records import Config, Message, Mode, Observation, Proposal, TrialState, Usage
 
+REPAIR = "-repair"
+"""Ends the call id of the second attempt at a reply."""
+
 
 @dataclass(frozen=True)
 class RunStarted:
@@ -40,14 +43,37 @@ class RunResumed:
 
 
 @dataclass(frozen=True)
+class TeamFormed:
+    """Who advises from here on, exactly enough to be put together again.
+
+    `recipe` is that of `advisors.recipe`; `loop` is who hands the proposals out; `seed` is that of the
+    random draws of the loop; `versions` are those of the libraries that decide.
+    """
+
+    recipe: Mapping[str, Any]
+    loop: Literal["prefetch", "ask_tell"]
+    seed: int = 0
+    versions: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["team"] = "team"
+
+
+@dataclass(frozen=True)
 class PromptSent:
-    """A language model is about to be asked."""
+    """A language model is about to be asked.
+
+    `tokens` is the estimate of `prompts.tokens`, `max_tokens` the limit on it; `informed` tells whether
+    the advisor looks at the optimiser's insight. With the brief, the seed and the history of that version
+    they give the prompt again.
+    """
 
     call: str
     purpose: str
     history_version: int
     messages: tuple[Message, ...]
     wanted: int = 0
+    tokens: int = 0
+    max_tokens: int | None = None
+    informed: bool = False
     kind: Literal["prompt"] = "prompt"
 
 
@@ -65,6 +91,16 @@ class ReplyReceived:
 
 
 @dataclass(frozen=True)
+class ReplyRead:
+    """Some of a reply can be used: `usable` proposals; `problems` are what was wrong with the others."""
+
+    call: str
+    usable: int
+    problems: tuple[str, ...]
+    kind: Literal["reply_read"] = "reply_read"
+
+
+@dataclass(frozen=True)
 class CallFailed:
     """A call that brought no reply, or a reply that stayed unusable after its repair."""
 
@@ -79,7 +115,7 @@ class CallFailed:
 class AdviceGiven:
     """Proposals enter the queue. `problems` are what was wrong with those that did not.
 
-    `wanted` is how many were asked for.
+    `wanted` is how many were asked for, `stock` how many were to be ready, stale ones included.
     """
 
     source: str
@@ -87,25 +123,59 @@ class AdviceGiven:
     proposals: tuple[Proposal, ...]
     problems: tuple[str, ...] = ()
     wanted: int = 0
+    stock: int = 0
     kind: Literal["advice"] = "advice"
 
 
 @dataclass(frozen=True)
 class ProposalDropped:
-    """A queued proposal leaves the queue without a trial."""
+    """A queued proposal leaves the queue without a trial.
+
+    `recent` counts the new bests and failure classes that were too recent for it to know.
+    """
 
     proposal: str
     reason: str
+    recent: int = 0
     kind: Literal["dropped"] = "dropped"
 
 
 @dataclass(frozen=True)
 class TrialStarted:
-    """A proposal becomes a trial."""
+    """A proposal becomes a trial.
+
+    The other fields are what else the choice depended on at that moment: what each source was trusted
+    with, why sources could not be asked, whether those are waited for, who goes before all others, and
+    how many new bests and failure classes were too recent for a source to know.
+    """
 
     trial: str
     proposal: Proposal
+    shares: Mapping[str, float] = field(default_factory=dict)
+    outages: Mapping[str, str] = field(default_factory=dict)
+    waits: bool = False
+    urgent: tuple[str, ...] = ()
+    recent: Mapping[str, int] = field(default_factory=dict)
     kind: Literal["trial_started"] = "trial_started"
+
+
+@dataclass(frozen=True)
+class TrialRequeued:
+    """A trial that Ray lost with its driver is none; its proposal waits again."""
+
+    trial: str
+    reason: str
+    kind: Literal["requeued"] = "requeued"
+
+
+@dataclass(frozen=True)
+class CheckpointSaved:
+    """A trial's checkpoint of `step` lies at `path`, in Ray's storage."""
+
+    trial: str
+    step: int
+    path: str
+    kind: Literal["checkpoint"] = "checkpoint"
 
 
 @dataclass(frozen=True)
@@ -159,12 +229,16 @@ class RunEnded:
 Event = (
     RunStarted
     | RunResumed
+    | TeamFormed
     | PromptSent
     | ReplyReceived
+    | ReplyRead
     | CallFailed
     | AdviceGiven
     | ProposalDropped
     | TrialStarted
+    | TrialRequeued
+    | CheckpointSaved
     | ResultReported
     | TrialEnded
     | Decision

@@ -1,13 +1,14 @@
 """The journal: one append-only file from which a run can be rebuilt, audited and replayed.
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
-after it. Lines are written with one `write` and flushed to disk before `append` returns, unless the
-event is one that nothing has been decided on yet (a result): that one reaches the disk with the
-next decision at the latest. What the events mean is `book.Book`'s to say.
+after it. Lines are written with one `write` before `append` returns, so no `kill -9` loses one. Against a
+machine that dies they are also flushed to disk before anything is done because of them: with the trial that
+starts, the prompt that is sent, the decision, at the latest. What the events mean is `book.Book`'s to say.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -22,9 +23,27 @@ from typing import Any
 from pydantic import ValidationError
 
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import ADAPTER, Event, ResultReported
+from automl_gpt_ray.events import (
+    ADAPTER,
+    AdviceGiven,
+    CheckpointSaved,
+    Event,
+    ProposalDropped,
+    ResultReported,
+    TrialEnded,
+)
+
+try:
+    import fcntl
+except ImportError:  # Windows has no such locks
+    fcntl = None  # type: ignore[assignment]
 
 FILE_NAME = "journal.jsonl"
+SKIPPED = "damaged or unknown lines were skipped"
+"""Part of `Journal.damage` when events between readable ones are lost."""
+# Nothing is acted on before a trial starts, a prompt is sent or somebody decides; those take all before them along.
+_LATER = (ResultReported, CheckpointSaved, AdviceGiven, ProposalDropped, TrialEnded)
+FLUSH_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -50,7 +69,7 @@ class Journal:
             line being written when the driver was killed) is moved to a file beside the journal.
 
     Raises:
-        JournalError: The file cannot be read or written.
+        JournalError: The file cannot be read or written, or another process is writing it.
     """
 
     def __init__(
@@ -64,12 +83,14 @@ class Journal:
         self._lock = threading.Lock()
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._guard = _alone(self.path)
             self.entries, self.damage = _recover(self.path)
             self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         except OSError as error:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
         self._torn = False
+        self._flushed = time.monotonic()
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -84,8 +105,9 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, ResultReported):
+                if not isinstance(event, _LATER) or time.monotonic() - self._flushed > FLUSH_S:
                     os.fsync(self._file)
+                    self._flushed = time.monotonic()
             except OSError as error:
                 self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
@@ -99,6 +121,7 @@ class Journal:
                 os.fsync(self._file)
                 os.close(self._file)
                 self._file = -1
+                os.close(self._guard)
 
 
 def read_journal(path: str | Path) -> list[Entry]:
@@ -107,11 +130,49 @@ def read_journal(path: str | Path) -> list[Entry]:
     Raises:
         JournalError: There is no such file, or it cannot be read.
     """
+    return [entry for entry in scan_journal(path) if entry]
+
+
+def scan_journal(path: str | Path) -> Iterator[Entry | None]:
+    """Yield the entry of each line of the journal at `path`, None for a line that cannot be read.
+
+    Raises:
+        JournalError: There is no such file, or it cannot be read.
+    """
     try:
-        content = Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            for line in file:
+                yield _decode(line) if line.endswith(b"\n") else None
     except OSError as error:
         raise JournalError(f"cannot read the journal `{path}`: {error.strerror}") from None
-    return [entry for _, entry in _lines(content) if entry]
+
+
+def json_values(value: Any, redact: Callable[[str], str]) -> Any:
+    """Return JSON values as a journal writes them: without keys, NaN and infinities as text."""
+    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
+    if isinstance(value, str):
+        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
+        return redact(value).encode("utf-8", "replace").decode()
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: json_values(item, redact) for key, item in value.items()}
+    return [json_values(item, redact) for item in value] if isinstance(value, list) else value
+
+
+def _alone(path: Path) -> int:
+    """Return an open file that no other process can lock; its own, for any close of a file frees its locks."""
+    guard = os.open(path.with_name(f"{path.name}.lock"), os.O_RDWR | os.O_CREAT, 0o644)
+    if fcntl is None:
+        return guard
+    try:
+        fcntl.lockf(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            os.close(guard)
+            raise JournalError(f"another process writes the journal `{path}`: is this run still going on?") from None
+        # A file system without locks is no reason not to run.
+    return guard
 
 
 def _recover(path: Path) -> tuple[list[Entry], str]:
@@ -119,7 +180,7 @@ def _recover(path: Path) -> tuple[list[Entry], str]:
     lines = list(_lines(content))
     good = max((end for end, entry in lines if entry), default=0)
     skipped = sum(1 for end, entry in lines if entry is None and end <= good)
-    damage = [f"{skipped} damaged or unknown lines were skipped"] if skipped else []
+    damage = [f"{skipped} {SKIPPED}"] if skipped else []
     if good < len(content):
         aside = path.with_name(f"{path.name}.tail-{len(content)}")
         aside.write_bytes(content[good:])
@@ -157,22 +218,10 @@ def _encode(entry: Entry, redact: Callable[[str], str]) -> str:
     if isinstance(entry.event, ResultReported):
         event = ADAPTER.dump_json(entry.event).decode()
     else:
-        value = _redacted(ADAPTER.dump_python(entry.event, mode="json"), redact)
+        value = json_values(ADAPTER.dump_python(entry.event, mode="json"), redact)
         event = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     body = f'"seq":{entry.seq},"time":{entry.time:.3f},"event":{event}}}'
     return f'{{"crc":"{_crc(body)}",{body}\n'
-
-
-def _redacted(value: Any, redact: Callable[[str], str]) -> Any:
-    # Text by text, never over the encoded line: a pattern that eats a quote would break the JSON.
-    if isinstance(value, str):
-        # A lone surrogate, which a model's JSON may spell, cannot be written as UTF-8.
-        return redact(value).encode("utf-8", "replace").decode()
-    if isinstance(value, float) and not math.isfinite(value):
-        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
-    if isinstance(value, dict):
-        return {key: _redacted(item, redact) for key, item in value.items()}
-    return [_redacted(item, redact) for item in value] if isinstance(value, list) else value
 
 
 def _crc(body: str) -> str:

@@ -6,16 +6,19 @@ import json
 import os
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
+WARNINGS = frozenset({"outage", "recovered", "budget", "fail"})
+"""Decisions on the run that a reader must know of."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,9 @@ class Outcome:
         journal: The journal.
         checkpoint: Folder of the chosen model's checkpoint, None where the trainable made none.
         refitted: Whether that checkpoint was trained on training and validation data together.
+        failed: Whether an outage ended the run, as `llm.on_outage: fail` asks.
+        budget: Kind to limit, of what was limited.
+        used: Kind to what the search used; `money` (US dollars) only where the job has prices.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -87,6 +93,9 @@ class Outcome:
     journal: str
     checkpoint: str | None
     refitted: bool
+    failed: bool = False
+    budget: Mapping[str, float] = field(default_factory=dict)
+    used: Mapping[str, float] = field(default_factory=dict)
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -121,6 +130,9 @@ def summarise(
     refitted: bool = False,
     test: Mapping[str, float] | None = None,
     test_note: str = "",
+    failed: bool = False,
+    budget: Budget | None = None,
+    used: Used | None = None,
 ) -> Outcome:
     """Compose the outcome from the book of a run and what only its runner knows."""
     history, spent = book.history(), book.spending
@@ -137,7 +149,7 @@ def summarise(
         trials={"total": len(history.trials), **{s.value: len(history.in_state(s)) for s in TrialState}},
         sources=dict(Counter(t.proposal.source for t in history.trials)),
         failures=dict(Counter(t.failure or "error" for t in history.in_state(TrialState.FAILED))),
-        steps=sum(len(t.observations) for t in history.trials),
+        steps=sum(t.last_step for t in history.trials),
         train_seconds=round(sum(t.seconds for t in history.trials), 3),
         wall_seconds=round(wall_seconds, 3),
         llm_calls=spent.calls,
@@ -145,12 +157,15 @@ def summarise(
         llm_seconds=round(spent.seconds, 3),
         prompt_tokens=spent.usage.prompt_tokens,
         completion_tokens=spent.usage.completion_tokens,
-        warnings=tuple(d.reason for d in book.decisions if d.action == "outage"),
+        warnings=tuple(d.reason for d in book.decisions if d.action in WARNINGS),
         ended_by=ended_by,
         run_dir=str(run_dir),
         journal=str(journal),
         checkpoint=checkpoint,
         refitted=refitted,
+        failed=failed,
+        budget=budget.limits if budget else {},
+        used={kind: value for kind, value in asdict(used).items() if value is not None} if used else {},
     )
 
 

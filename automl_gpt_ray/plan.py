@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
-from automl_gpt_ray.advisors.default_first import DefaultFirst
+from automl_gpt_ray.advisors.default_first import the_default
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import LoadedJob
@@ -14,9 +14,8 @@ from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import RunStarted
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import proposal_prompt
+from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import Prompt, Proposal, Usage
-
-CHARACTERS_PER_TOKEN = 4
 
 
 @dataclass(frozen=True)
@@ -54,20 +53,21 @@ def make_plan(loaded: LoadedJob, llm: LLMClient | None, wanted: int = 3) -> Plan
     objective = brief.objective
     book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, job.seed, brief.space.default))
     classical = ClassicalAdvisor(brief.space, job.seed, job.classical)
-    advisor: Advisor = LanguageAdvisor(llm, brief, book.record) if llm else classical
+    limit = job.llm.max_prompt_tokens if job.llm else None
+    advisor: Advisor = LanguageAdvisor(llm, brief, book.record, max_prompt_tokens=limit) if llm else classical
     problem = ""
+    first = the_default(brief.space, book.history())
     try:
-        proposals = DefaultFirst(advisor, brief.space).propose(book.history(), wanted + 1)
+        others = advisor.propose(book.history(), wanted)
     except AdviceError as error:
         problem = str(error)
-        proposals = DefaultFirst(classical, brief.space).propose(book.history(), wanted + 1)
-    prompt = proposal_prompt(brief, book.history(), wanted)
-    length = sum(len(message.content) for message in prompt.messages)
+        others = classical.propose(book.history(), wanted)
+    prompt = proposal_prompt(brief, book.history(), wanted, max_tokens=limit)
     return Plan(
         prompt=prompt,
-        proposals=tuple(proposals),
+        proposals=(first, *(p for p in others if p.key != first.key)),
         problem=problem,
-        usage=book.spending.usage if book.spending.calls else Usage(length // CHARACTERS_PER_TOKEN),
+        usage=book.spending.usage if book.spending.calls else Usage(estimated_tokens(prompt)),
         trials=job.trials,
         steps=job.trials * brief.max_steps,
     )

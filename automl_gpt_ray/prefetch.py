@@ -1,10 +1,10 @@
 """The prefetcher: proposals prepared ahead, so that handing one out never waits for anybody.
 
-Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep
-its queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and
-waits for no call. How far a lane works ahead follows from how long its calls take and how fast its
-proposals are taken. A queued proposal that was thought of before the latest results is replaced when a fresh one
-arrives, and dropped when it is too old.
+Each source (a language model, a classical optimiser, local moves) has a lane: worker threads that keep its
+queue of proposals filled. `take` pops one, or says that there is none yet; it makes no call and waits for no
+call. How far a lane works ahead follows from how long its calls take and how fast its proposals are taken. A
+queued proposal that was thought of before the latest results stands behind fresher ones, is replaced by them
+once enough are ready, and dropped when it is too old.
 
     supply = Prefetcher(book, space, {"classical": ClassicalAdvisor(space)}, choose)
     supply.start()
@@ -15,67 +15,35 @@ arrives, and dropped when it is too old.
 from __future__ import annotations
 
 import math
+import sys
 import threading
 import time
-from collections import deque
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import Advisor, generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError
-from automl_gpt_ray.events import AdviceGiven, Decision, ProposalDropped, TrialStarted
+from automl_gpt_ray.demand import Demand
+from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable, JournalError
+from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
+from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
+from automl_gpt_ray.outages import OutagePolicy, Outages
+from automl_gpt_ray.queue_rules import OUTDATED, REPLACED, START, Chooser, admit, draw, is_fresh, outdated, pick
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
-Chooser = Callable[[History, Collection[str]], str | None]
-FIRST = ("default", "recalled")
-"""Sources that go before all others, in this order."""
+__all__ = ["LANGUAGE", "LOCAL_RULES", "LaneRule", "Prefetcher"]
 
-EMERGENCY = "random"
 PATIENCE_S = 0.3
 RETRY_S = (0.2, 10.0)
-
-
-@dataclass(frozen=True)
-class LaneRule:
-    """How a source's queue is kept.
-
-    Attributes:
-        workers: Calls in flight at most.
-        batch: Proposals asked for in one call at most.
-        depth: Proposals kept ready at most.
-        fresh_epochs: A proposal is dropped when more new bests and new failure classes than this came
-            after it; before that it is served, but a fresher one is asked for.
-        fresh_ended: Whether every trial that ends makes a proposal worth replacing.
-    """
-
-    workers: int = 1
-    batch: int = 2
-    depth: int = 8
-    fresh_epochs: int = 1000
-    fresh_ended: bool = True
-
-
-LANGUAGE = LaneRule(workers=4, batch=4, depth=24, fresh_epochs=3, fresh_ended=False)
-LOCAL_RULES: Mapping[str, LaneRule] = {"language": LANGUAGE}
-
-
-@dataclass
-class _Lane:
-    source: str
-    advisor: Advisor
-    rule: LaneRule
-    in_flight: int = 0
-    latency: float = 0.0
-    failures: int = 0
-    retry_at: float = 0.0
-    exhausted_at: int = -1
-    outage: str = ""
-    takes: deque[float] = field(default_factory=lambda: deque(maxlen=32))
-    threads: list[threading.Thread] = field(default_factory=list)
+RELUCTANT_S = 60.0
+"""Longest wait before one that refuses, or answers rubbish, is asked again."""
+UNUSABLE = 3
+"""Unusable answers in a row that are an outage."""
+SWITCH_S = 0.0005
+REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
 
 
 @final
@@ -89,6 +57,10 @@ class Prefetcher:
         choose: Which of the sources that are ready serves the next trial.
         seed: Of the run.
         rules: Source to the rule of its lane; others get `LaneRule()`.
+        outages: What is done while a source's language model cannot be asked.
+        shares: What each source is trusted with: written down with each trial, and what each must be able
+            to serve; by default each all trials.
+        urgent: Which sources go before the others now.
     """
 
     def __init__(
@@ -99,11 +71,18 @@ class Prefetcher:
         choose: Chooser,
         seed: int = 0,
         rules: Mapping[str, LaneRule] = LOCAL_RULES,
+        outages: OutagePolicy | None = None,
+        shares: Callable[[History], Mapping[str, float]] = lambda history: {},
+        urgent: Callable[[], tuple[str, ...]] = tuple,
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
-        self._lanes = {s: _Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._shares, self._urgent = shares, urgent
+        self._demand = Demand(book, shares)
+        self._lanes = {s: Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
+        self._outages = Outages(outages or OutagePolicy(), book.record)
         self._wake = threading.Condition(book.lock)
         self._stopped = False
+        self._broken: JournalError | None = None
         self._missed_at: float | None = None
         self.exhausted = False
 
@@ -114,13 +93,20 @@ class Prefetcher:
             first = default_proposal(self._space, history)
             seeds = [*([first] if first else []), *recalled]
             if seeds and not history.trials:
-                self._book.record(AdviceGiven("start", history.version, tuple(seeds)))
+                self._book.record(AdviceGiven(START, history.version, tuple(seeds)))
+        # The advisors' threads share the interpreter with Ray's event loop: let it in before Python's usual 5 ms.
+        sys.setswitchinterval(min(sys.getswitchinterval(), SWITCH_S))
         for lane in self._lanes.values():
             for number in range(lane.rule.workers):
                 name = f"advisor-{lane.source}-{number}"
                 thread = threading.Thread(target=self._work, args=(lane,), name=name, daemon=True)
                 lane.threads.append(thread)
                 thread.start()
+
+    def readmit(self, source: str, version: int, made: Sequence[Proposal], wanted: int) -> None:
+        """Queue proposals of `source` that were thought of at `version`, before the driver was killed."""
+        with self._book.lock:
+            self._admit(self._lanes[source], replace(self._book.history(), version=version), made, wanted)
 
     def stop(self) -> None:
         """Let the lanes end; calls in flight are not waited for."""
@@ -131,23 +117,47 @@ class Prefetcher:
     def outages(self) -> dict[str, str]:
         """Return source to message for every lane whose language model cannot be reached now."""
         with self._book.lock:
-            return {s: lane.outage for s, lane in self._lanes.items() if lane.outage}
+            return self._outages.messages
+
+    @property
+    def failure(self) -> str:
+        """Why the outage policy ends the run; empty where it does not."""
+        return self._outages.failure
+
+    @property
+    def spent(self) -> dict[str, str]:
+        """Source to why it is not asked again: its budget is spent."""
+        with self._book.lock:
+            return dict(self._outages.spent)
+
+    def owes(self, source: str) -> bool:
+        """Return whether a proposal of `source` is ready or being made."""
+        with self._book.lock:
+            return bool(source in self._lanes and (self._lanes[source].in_flight or self._book.queued(source)))
 
     def take(self, trial_id: str) -> Proposal | None:
         """Make a proposal into trial `trial_id` and return it; None when none is ready just now.
 
-        Never waits. `exhausted` turns True when the space holds nothing untried.
+        Never waits. While the policy is to wait for a language model, only its own proposals and those that
+        go first are handed out. `exhausted` turns True when the space holds nothing untried.
+
+        Raises:
+            JournalError: What happened could not be written down, here or in a lane: the run must end.
         """
         with self._wake:
+            if self._broken:
+                raise self._broken
             self._drop_outdated()
-            history = self._book.history()
-            chosen = self._pick(history) or self._emergency(history)
+            waits, urgent, unasked = self._outages.waits, self._urgent(), self._outages.messages
+            history = self._book.history()  # last: `waits` may have written something down
+            chosen = pick(history, self._choose, unasked, waits, urgent)
+            chosen = chosen or (None if waits else self._emergency(history))
             if chosen is None:
                 return None
             self._missed_at = None
-            if chosen.source in self._lanes:
-                self._lanes[chosen.source].takes.append(time.monotonic())
-            self._book.record(TrialStarted(trial_id, chosen))
+            self._demand.took()
+            shares, recent = self._shares(history), self._recent()
+            self._book.record(TrialStarted(trial_id, chosen, shares, unasked, waits, urgent, recent))
             self._wake.notify_all()
             return chosen
 
@@ -156,22 +166,6 @@ class Prefetcher:
         with self._wake:
             self._wake.notify_all()
 
-    def _pick(self, history: History) -> Proposal | None:
-        queues: dict[str, Proposal] = {}
-        for queued in history.pending:
-            queues.setdefault(queued.source, queued)
-        source = next((s for s in FIRST if s in queues), None)
-        source = source or self._choose(history, queues.keys()) or next(iter(queues), None)
-        if source is None:
-            return None
-        return self._with_outage_note(queues[source])
-
-    def _with_outage_note(self, chosen: Proposal) -> Proposal:
-        if chosen.source in (*FIRST, *(s for s, lane in self._lanes.items() if lane.outage)):
-            return chosen
-        notes = tuple(f"`{s}` could not be asked: {m}" for s, m in self.outages().items())
-        return Proposal(**{**vars(chosen), "notes": (*chosen.notes, *notes)}) if notes else chosen
-
     def _emergency(self, history: History) -> Proposal | None:
         """Draw at random when no lane delivers: at once when the cluster idles, else after a while."""
         now = time.monotonic()
@@ -179,29 +173,26 @@ class Prefetcher:
         busy = bool(history.in_state(TrialState.RUNNING))
         if busy and now - self._missed_at < PATIENCE_S:
             return None
-        rng, known = generator(self._seed, history, salt=3), taken(self._space, history)
-        for _ in range(200):
-            config = self._space.sample(rng)
-            if self._space.key(config) not in known:
-                reason = "drawn at random: no other proposal was ready"
-                return self._with_outage_note(proposal(EMERGENCY, history, 0, config, reason))
-        self.exhausted = True
-        return None
+        drawn = draw(self._space, self._seed, history, self._outages.messages)
+        self.exhausted = self.exhausted or drawn is None
+        return drawn
 
     def _drop_outdated(self) -> None:
-        for queued in self._book.queued():
-            lane = self._lanes.get(queued.source)
-            if lane is None or lane.outage:  # a paid reply that cannot be refreshed is better than none
-                continue
-            if self._book.epochs_since(queued.history_version) > lane.rule.fresh_epochs:
-                self._book.record(ProposalDropped(queued.id, "too much has been learned since it was made"))
+        recent = self._recent()
+        rules = {source: lane.rule for source, lane in self._lanes.items()}
+        for queued in outdated(self._book, rules, self._outages.messages, recent):
+            self._book.record(ProposalDropped(queued.id, OUTDATED, recent.get(queued.source, 0)))
 
-    def _is_fresh(self, queued: Proposal, lane: _Lane) -> bool:
-        if self._book.epochs_since(queued.history_version):
-            return False
-        return not (lane.rule.fresh_ended and self._book.ended_version > queued.history_version)
+    def _recent(self) -> dict[str, int]:
+        """Return source to what was learned within its last two calls, which no proposal of it can know yet."""
+        self._demand.look()
+        since = {
+            source: self._book.epochs_since(self._demand.version_before(2 * self._latency(lane)))
+            for source, lane in self._lanes.items()
+        }
+        return {source: epochs for source, epochs in since.items() if epochs}
 
-    def _work(self, lane: _Lane) -> None:
+    def _work(self, lane: Lane) -> None:
         while True:
             with self._wake:
                 wanted = 0
@@ -210,85 +201,99 @@ class Prefetcher:
                 if self._stopped:
                     return
                 lane.in_flight += wanted
+                lane.told = self._demand.told()
                 history = self._book.history()
-            self._call(lane, history, wanted)
+                lane.begun.append(began := time.monotonic())
+            self._call(lane, history, wanted, began)
 
-    def _wanted(self, lane: _Lane) -> int:
+    def _wanted(self, lane: Lane) -> int:
         """Return how many proposals the lane should ask for now; 0 for none."""
+        if lane.source in self._outages.spent:
+            return 0
         if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
             return 0
-        fresh = sum(1 for p in self._book.queued(lane.source) if self._is_fresh(p, lane))
-        needed = self._needed(lane)
-        if fresh + lane.in_flight >= needed:
+        # Two calls that are told the same are answered the same; one is enough to ask whether a server is back.
+        if lane.in_flight and (lane.failures or lane.told == self._demand.told()):
             return 0
-        # A call costs the same whether it brings one proposal or a few.
-        return max(lane.rule.batch, 1)
+        queued = self._book.queued(lane.source)
+        fresh = sum(1 for p in queued if is_fresh(self._book, p, lane.rule))
+        missing = self._stock(lane) - len(queued) - lane.in_flight
+        rested = not lane.rule.fresh_ended or time.monotonic() > lane.ended_at + REST * lane.latency
+        if missing <= 0 and not (rested and fresh + lane.in_flight < self._needed(lane)):
+            return 0
+        # A call costs nearly the same whether it brings one proposal or a few.
+        return max(lane.rule.batch, min(missing, lane.rule.most), 1)
 
-    def _needed(self, lane: _Lane) -> int:
-        """Proposals to have ready: as many as will be taken during one and a half calls, and one more."""
-        rate = 0.0
-        if len(lane.takes) >= 2:
-            rate = (len(lane.takes) - 1) / max(1e-3, time.monotonic() - lane.takes[0])
-        return min(lane.rule.depth, 1 + math.ceil(1.5 * lane.latency * rate))
+    def _needed(self, lane: Lane) -> int:
+        """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
+        return min(lane.rule.depth, 1 + self._demand.during(lane.source, 1.5 * self._latency(lane)))
 
-    def _call(self, lane: _Lane, history: History, wanted: int) -> None:
-        began = time.monotonic()
+    def _stock(self, lane: Lane) -> int:
+        """Proposals to have ready, fresh or not: trials that started together end together."""
+        return max(self._needed(lane), min(lane.rule.depth, self._demand.at_once(lane.source)))
+
+    def _latency(self, lane: Lane) -> float:
+        """Seconds of a call: as measured, or of the one under way where that is longer already."""
+        return max(lane.latency, time.monotonic() - min(lane.begun, default=math.inf))
+
+    def _call(self, lane: Lane, history: History, wanted: int, began: float) -> None:
         try:
             made = lane.advisor.propose(history, wanted)
         except AdviceError as error:
             self._failed(lane, wanted, error)
             return
+        except JournalError as error:
+            with self._wake:
+                self._broken = error
+            return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
             return
+        finally:
+            with self._wake:
+                lane.begun.remove(began)
+                lane.ended_at = time.monotonic()
         spent = time.monotonic() - began
         with self._wake:
             lane.in_flight -= wanted
             lane.latency = spent if not lane.latency else 0.7 * lane.latency + 0.3 * spent
-            lane.outage = ""
+            lane.unusable = 0
             lane.exhausted_at = -1 if made else len(history.trials)
             if self._stopped:  # the run is over, its journal perhaps closed
                 return
+            if lane.source not in self._outages.spent:
+                self._outages.end(lane.source)
             if self._admit(lane, history, made, wanted) or not made:
                 lane.failures = 0
             else:  # nothing but what is known: asked again at once it would say the same
-                self._back_off(lane)
+                lane.back_off(*RETRY_S)
             self._wake.notify_all()
 
-    def _admit(self, lane: _Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
-        """Queue what is new in `made` in place of what is stale, and return how many that were."""
-        known = taken(self._space, self._book.history())
-        new, problems = [], []
-        stale = [p for p in self._book.queued(lane.source) if not self._is_fresh(p, lane)]
-        known -= {self._space.key(p.config) for p in stale}
-        for p in made:
-            key = self._space.key(p.config)
-            if key in known:
-                problems.append(f"{p.id} was proposed by somebody else meanwhile")
-            else:
-                known.add(key)
-                new.append(p)
-        # One that was thought of again goes first: it must not stand in the queue twice.
-        again = {self._space.key(p.config) for p in new}
-        stale.sort(key=lambda p: self._space.key(p.config) not in again)
-        for old in stale[: len(new)]:
-            self._book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
-        if new or problems:
-            self._book.record(AdviceGiven(lane.source, history.version, tuple(new), tuple(problems), wanted))
-        return len(new)
+    def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
+        """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
+        stock = self._stock(lane)
+        admitted = admit(self._book, lane.source, made, lane.rule, stock)
+        for old in admitted.dropped:
+            self._book.record(ProposalDropped(old, REPLACED))
+        if admitted.new or admitted.problems:
+            given = AdviceGiven(lane.source, history.version, admitted.new, admitted.problems, wanted, stock)
+            self._book.record(given)
+        return len(admitted.new)
 
-    def _failed(self, lane: _Lane, wanted: int, error: AdviceError) -> None:
+    def _failed(self, lane: Lane, wanted: int, error: AdviceError) -> None:
         with self._wake:
             lane.in_flight -= wanted
-            self._back_off(lane)
-            if error.outage and not self._stopped:
-                if not lane.outage:
-                    reason = f"{lane.source} cannot be asked: {error}"
-                    self._book.record(Decision("run", "outage", reason, by="prefetch"))
-                lane.outage = str(error)
+            reluctant = isinstance(error, AdviceRejected | AdviceUnusable)
+            lane.back_off(RETRY_S[0], RELUCTANT_S if reluctant else RETRY_S[1])
+            lane.unusable = lane.unusable + 1 if isinstance(error, AdviceUnusable) else 0
+            if not self._stopped:
+                self._note(lane, error)
             self._wake.notify_all()
 
-    def _back_off(self, lane: _Lane) -> None:
-        lane.failures += 1
-        least, most = RETRY_S
-        lane.retry_at = time.monotonic() + min(most, least * 2.0 ** min(lane.failures, 10))
+    def _note(self, lane: Lane, error: AdviceError) -> None:
+        if isinstance(error, AdviceSpent):
+            self._outages.spend(lane.source, str(error))
+        elif error.outage:
+            self._outages.begin(lane.source, str(error))
+        elif lane.unusable >= UNUSABLE:
+            self._outages.begin(lane.source, f"{lane.unusable} answers in a row were unusable, the last one: {error}")

@@ -7,10 +7,12 @@ rounds). NaN (the trial reported NaN), missing (it did not report) and zero are 
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Literal
 
 Scalar = str | int | float | bool | None
@@ -110,6 +112,22 @@ class Proposal:
     history_version: int = 0
     notes: tuple[str, ...] = ()
 
+    @cached_property
+    def key(self) -> str:
+        """`config_key` of its configuration; computed once, for a run asks it of every trial again and again."""
+        return config_key(self.config)
+
+
+def config_key(config: Config) -> str:
+    """Return a text equal for configurations that train the same (12 significant digits)."""
+    return json.dumps({name: _rounded(config[name]) for name in sorted(config)}, sort_keys=True)
+
+
+def _rounded(value: Scalar) -> Scalar:
+    if isinstance(value, float):
+        return int(value) if value.is_integer() else float(f"{value:.12g}")
+    return value
+
 
 @dataclass(frozen=True)
 class Observation:
@@ -172,7 +190,12 @@ class TrialRecord:
 
     def value(self, objective: Objective) -> float | None:
         """Return the best finite value so far (that of the checkpoint kept), or None."""
-        return objective.best(value for _, value in self.curve(objective.metric))
+        # Asked of every trial at every decision. Records are frozen, so the answer stays.
+        known: tuple[Objective, float | None] | None = self.__dict__.get("_value")
+        if known is None or known[0] != objective:
+            known = (objective, objective.best(value for _, value in self.curve(objective.metric)))
+            self.__dict__["_value"] = known
+        return known[1]
 
 
 @dataclass(frozen=True)
@@ -233,10 +256,14 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the server counted them; zero where it did not say."""
+    """Tokens of one call, as the server counted them; zero where it did not say.
+
+    `estimated` where it did not say and a budget needed a number.
+    """
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    estimated: bool = False
 
     @property
     def total(self) -> int:
@@ -247,6 +274,7 @@ class Usage:
         return Usage(
             self.prompt_tokens + other.prompt_tokens,
             self.completion_tokens + other.completion_tokens,
+            self.estimated or other.estimated,
         )
 
 

@@ -10,9 +10,9 @@ Optuna distributions (`advisors.classical`); this file knows neither.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import chain, islice
 from typing import Any
 
 import numpy as np
@@ -25,7 +25,7 @@ from automl_gpt_ray.parameters import (
     IntParameter,
     Parameter,
 )
-from automl_gpt_ray.records import Config, Scalar
+from automl_gpt_ray.records import Config, Scalar, config_key
 
 # Names stand in prompts, schemas and tables as they are.
 MAX_NAME = 200
@@ -163,7 +163,20 @@ class SearchSpace:
 
     def key(self, config: Config) -> str:
         """Return a text equal for configurations that train the same (12 significant digits)."""
-        return json.dumps({name: _rounded(config[name]) for name in sorted(config)}, sort_keys=True)
+        return config_key(config)
+
+    def configurations(self, limit: int) -> list[dict[str, Scalar]] | None:
+        """Return every configuration there is, or None where there are more than `limit`."""
+        found: list[dict[str, Scalar]] = [{}]
+        for name, parameter in self.parameters.items():
+            values = _values(parameter, limit)
+            if values is None:
+                return None
+            branches = ([{**c, name: v} for v in values] if self.is_active(name, c) else [c] for c in found)
+            found = list(islice(chain.from_iterable(branches), limit + 1))
+            if len(found) > limit:
+                return None
+        return found
 
     def explain(self) -> list[str]:
         """Return one line a parameter for a person: its range, default and condition."""
@@ -246,10 +259,15 @@ def _among(value: Scalar, values: list[Scalar]) -> bool:
     return any(value == other and isinstance(value, bool) == isinstance(other, bool) for other in values)
 
 
-def _rounded(value: Scalar) -> Scalar:
-    if isinstance(value, float):
-        return int(value) if value.is_integer() else float(f"{value:.12g}")
-    return value
+def _values(parameter: Parameter, limit: int) -> list[Scalar] | None:
+    if isinstance(parameter, ConstantParameter):
+        return [parameter.value]
+    if isinstance(parameter, ChoiceParameter):
+        return parameter.choices
+    size = parameter.grid_size
+    if size is None or size > limit:
+        return None
+    return [parameter.clip(parameter.low + i * (parameter.step or 1)) for i in range(size)]
 
 
 def _step(parameter: Parameter, value: Scalar, rng: np.random.Generator, scale: float) -> Scalar:

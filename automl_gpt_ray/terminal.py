@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from automl_gpt_ray.budget import KINDS, amount
 from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.plan import Plan
 from automl_gpt_ray.records import Config, PredictedLog, Proposal
+from automl_gpt_ray.replay.report import Report
 
 HOW_TO_PUT_A_MODEL_IN_CHARGE = (
     "No language model is configured: the classical advisor (Optuna) is in charge. To put a model in charge, set "
     "`llm.model` (and `llm.base_url` for a server of your own) in the job, or pass --llm-model and --llm-url."
 )
+
+
+_PLAIN: Mapping[str, Any] = {"markup": False, "soft_wrap": True}
 
 
 def show_start(console: Console, loaded: LoadedJob) -> None:
@@ -31,6 +37,10 @@ def show_start(console: Console, loaded: LoadedJob) -> None:
     goal = f"{loaded.model.name} on {loaded.data.name}: {job.trials} trials of up to {brief.max_steps} steps"
     verb = "maximising" if brief.objective.mode == "max" else "minimising"
     console.print(f"{goal}, {verb} {brief.objective.metric}.", markup=False)
+    limits = {kind: limit for kind, limit in job.limits.limits.items() if kind != "trials"}
+    if limits:
+        shown = ", ".join(f"{amount(limit)} {KINDS[kind]}" for kind, limit in limits.items())
+        console.print(f"It ends earlier once it has used {shown}.", markup=False)
 
 
 def show_plan(console: Console, plan: Plan) -> None:
@@ -63,6 +73,10 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         f"{outcome.completion_tokens} out",
         markup=False,
     )
+    for kind, limit in outcome.budget.items():
+        if kind in outcome.used:
+            line = f"budget: {amount(outcome.used[kind])} of {amount(limit)} {KINDS.get(kind, kind)}"
+            console.print(line, markup=False)
     for warning in outcome.warnings:
         console.print(f"WARNING: {warning}", style="yellow", markup=False)
     console.print(f"ended because {outcome.ended_by}", markup=False)
@@ -70,6 +84,28 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     if outcome.checkpoint:
         what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
         console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)
+
+
+def show_replay(console: Console, report: Report) -> None:
+    """Print how many decisions of each kind came out the same, and the first that did not."""
+    table = Table("decisions", "same", "different", "not derivable", title=f"replay of {escape(report.journal)}")
+    for kind, tally in report.tallies.items():
+        table.add_row(escape(kind), *(str(count) for count in (tally.same, tally.different, tally.not_derivable)))
+    console.print(table)
+    for difference in report.differences:
+        console.print(f"event {difference.seq}, {difference.kind} ({difference.subject}): {difference.where}", **_PLAIN)
+        console.print(f"  journal: {difference.recorded}", style="red", **_PLAIN)
+        console.print(f"  derived: {difference.derived}", style="red", **_PLAIN)
+    if report.different > len(report.differences):
+        console.print(f"and {report.different - len(report.differences)} more differences", markup=False)
+    for kind, tally in report.tallies.items():
+        for reason, count in tally.reasons.items():
+            console.print(f"not derivable: {count} × {kind}: {reason}", style="yellow", **_PLAIN)
+    for note in report.notes:
+        console.print(f"note: {note}", style="yellow", **_PLAIN)
+    total = report.same + report.different + report.not_derivable
+    verdict = f"{report.different} decisions differ" if report.different else "no decision differs"
+    console.print(f"{verdict}: {report.same} of {total} came out the same, with no call of any model", markup=False)
 
 
 def _show_best(console: Console, outcome: Outcome) -> None:

@@ -97,7 +97,7 @@ SUITES = tuple(_TASKS)
 
 def unit_vector(config: Mapping[str, float], ranges: dict[str, tuple[float, float, str]]) -> Array:
     """Return one configuration in the unit cube of `ranges`, shape (d,)."""
-    return _unit(pd.DataFrame([dict(config)]), ranges)[0]
+    return np.asarray(_unit(pd.DataFrame([dict(config)]), ranges)[0])
 
 
 def _unit(rows: pd.DataFrame, ranges: dict[str, tuple[float, float, str]]) -> Array:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import random
 import threading
+from dataclasses import replace
 
 import pytest
 from small_runs import PLAIN, proposed
@@ -14,7 +15,9 @@ from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     AdviceGiven,
     CallFailed,
+    CheckpointSaved,
     Decision,
+    PromptSent,
     ProposalDropped,
     ReplyReceived,
     ResultReported,
@@ -22,11 +25,12 @@ from automl_gpt_ray.events import (
     RunResumed,
     RunStarted,
     TrialEnded,
+    TrialRequeued,
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
 from automl_gpt_ray.journal import Journal, read_journal
-from automl_gpt_ray.records import Observation, TrialState, Usage
+from automl_gpt_ray.records import Message, Observation, Proposal, TrialState, Usage
 
 START = RunStarted("accuracy", "max", 4, 0, PLAIN.default)
 
@@ -179,6 +183,65 @@ def test_a_paused_trial_that_reports_runs_again():
     book.record(TrialEnded("t1", TrialState.STOPPED))
     report(book, 2, 0.5)
     assert book.trial("t1").state is TrialState.STOPPED
+
+
+def test_a_failed_trial_that_is_asked_for_again_is_running():
+    book = begun()
+    start(book)
+    book.record(TrialEnded("t1", TrialState.FAILED, "oom"))
+    report(book, 1, 0.5)
+    assert book.trial("t1").state is TrialState.RUNNING
+    assert book.trial("t1").failure is None
+
+
+def test_a_requeued_trial_is_none_and_its_proposal_comes_next():
+    book = begun()
+    start(book)
+    proposal = book.trial("t1").proposal
+    book.record(AdviceGiven("local", 1, (replace(proposal, id="other"),)))
+    book.record(TrialRequeued("t1", "lost"))
+    book.record(TrialRequeued("ghost", "lost"))
+    assert book.trial("t1") is None
+    assert [p.id for p in book.queued()] == [proposal.id, "other"]
+
+
+def test_a_reply_is_unread_until_its_proposals_are_queued_or_it_failed():
+    book = begun()
+    proposal = Proposal("language-c1-0", {}, "why", "language")
+    for call in ("c1", "c2", "c3"):
+        book.record(PromptSent(call, "propose", 1, (Message("user", "?"),), 1))
+    assert book.unread() == []
+    for call in ("c1", "c2", "c3"):
+        book.record(ReplyReceived(call, "!", "m", Usage(), 1.0, "stop"))
+    assert [prompt.call for prompt, _ in book.unread()] == ["c1", "c2", "c3"]
+    book.record(AdviceGiven("language", 1, (proposal,)))
+    book.record(CallFailed("c2", "no_json", "rubbish"))
+    assert [prompt.call for prompt, _ in book.unread()] == ["c3"]
+    book.record(PromptSent("c3-repair", "repair", 1, (Message("user", "?"),), 1))
+    assert book.unread() == []
+
+
+def test_checkpoints_are_remembered_by_step():
+    book = begun()
+    start(book)
+    book.record(CheckpointSaved("t1", 1, "/a"))
+    book.record(CheckpointSaved("t1", 2, "/b"))
+    assert book.checkpoints("t1") == {1: "/a", 2: "/b"}
+    assert book.checkpoints("t9") == {}
+
+
+def test_time_without_a_driver_is_not_counted(tmp_path):
+    now = iter([100.0, 101.0, 500.0, 502.0])
+    journal = Journal(tmp_path / "journal.jsonl", clock=lambda: next(now))
+    book = begun(journal)
+    book.record(Decision("run", "note", "still there", "test"))
+    book.record(RunResumed())
+    book.record(Decision("run", "note", "there again", "test"))
+    assert book.seconds == 3.0
+    book.close()
+    again = Journal(tmp_path / "journal.jsonl")
+    assert Book(again).seconds == 3.0
+    again.close()
 
 
 @pytest.mark.parametrize(("mode", "values", "bests"), [("max", [0.5, 0.4, 0.6], 2), ("min", [0.5, 0.4, 0.6], 2)])

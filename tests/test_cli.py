@@ -6,14 +6,18 @@ import subprocess
 import sys
 
 import pytest
-from small_runs import DATA_CARD, MODEL_CARD, REQUEST
+from small_runs import DATA_CARD, MODEL_CARD, REQUEST, proposed
 from typer.testing import CliRunner
 
 from automl_gpt_ray import __version__, cli
+from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import read_job
 from automl_gpt_ray.errors import LLMUnavailable
+from automl_gpt_ray.events import ResultReported, RunStarted, TrialStarted
 from automl_gpt_ray.llm.scripted import Scripted
+from automl_gpt_ray.outcome import summarise
 from automl_gpt_ray.plan import make_plan
+from automl_gpt_ray.records import Observation
 from automl_gpt_ray.yaml_file import dump_yaml
 
 JOB = {"data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5, "classical": "random"}
@@ -42,7 +46,7 @@ def saved(tmp_path, **changes):
 def test_help_names_the_commands():
     result = CliRunner().invoke(cli.app, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "plan", "cards"):
+    for command in ("run", "plan", "replay", "cards"):
         assert command in result.output
     for command in (["run", "--help"], ["plan", "--help"], ["cards", "--help"], ["cards", "describe", "--help"]):
         assert CliRunner().invoke(cli.app, command).exit_code == 0
@@ -90,6 +94,8 @@ def test_a_bad_job_is_one_message(call, tmp_path, command):
         ["{job}", "--llm-model", "m", "--llm-url", "localhost"],
         ["{job}", "--llm-url", "http://localhost"],
         ["{job}", "--seed", "-1"],
+        ["{job}", "--set", "budget.trials=6"],
+        ["{job}", "--llm-model", "m", "--set", "budget.money=1"],
         [],
     ],
 )
@@ -154,6 +160,26 @@ def dump_json(items):
     import json
 
     return json.dumps({"proposals": items})
+
+
+@pytest.mark.parametrize(("failed", "values", "code"), [(True, [0.5], 3), (False, [0.5], 0), (False, [], 1)])
+def test_the_exit_code_of_a_run(call, tmp_path, monkeypatch, failed, values, code):
+    def fake(loaded, *_):
+        assert loaded.job.limits.limits == {"tokens": 900, "money": 0.5, "trials": 5}
+        book = Book()
+        book.record(RunStarted("accuracy", "max", 4, 0, {}))
+        book.record(TrialStarted("t1", proposed({"eta": 0.1})))
+        for value in values:
+            book.record(ResultReported("t1", Observation(1, {"accuracy": value}, 1.0)))
+        given = {"name": "x", "run_dir": tmp_path, "wall_seconds": 1.0, "ended_by": "an end", "journal": tmp_path}
+        return summarise(book, failed=failed, **given)
+
+    monkeypatch.setattr("automl_gpt_ray.ray_tune.run.run", fake)
+    file = saved(tmp_path, budget={"prices": {"m": {"input": 1, "output": 1}}})
+    found, out, _ = call("run", file, "--llm-model", "m", "--tokens", "900", "--money", "0.5")
+    assert found == code
+    assert "once it has used 900 tokens, 0.5 US dollars" in out
+    assert "ended because an end" in out
 
 
 def test_describe_writes_a_card(call, tmp_path):

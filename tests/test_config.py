@@ -60,6 +60,20 @@ BAD = {
     "missing card file": ({"data_card": "no/such.yaml"}, "data_card (no/such.yaml)", "No such file"),
     "card file is a folder": ({"model_card": "."}, "must be a readable text file", "Check the path"),
     "task": ({"data_card": {**DATA_CARD, "task": "regression", "metric": "rmse"}}, "task `regression`", "another"),
+    "budget of nothing": ({"budget": {"steps": 0}}, "`budget.steps`", "greater than or equal to 1"),
+    "unknown budget": ({"budget": {"epochs": 5}}, "`budget.epochs`: unknown key", "Remove it"),
+    "budget of no trials": ({"trials": ..., "budget": {"trials": 0}}, "`budget.trials`", "got 0"),
+    "budget of a number": ({"budget": 5}, "`budget`", "got 5"),
+    "two numbers of trials": ({"budget": {"trials": 6}}, "`budget.trials`: must not differ from `trials`", "got 6"),
+    "two times": ({"time_budget_s": 5, "budget": {"seconds": 6}}, "`budget.seconds`", "Remove one of them"),
+    "money without a price": (
+        {"llm": {"model": "gpt"}, "budget": {"money": 1, "prices": {"gpt-mini": {"input": 1, "output": 2}}}},
+        "`budget.prices`: must hold the price of the job's model `gpt`",
+        "got ['gpt-mini']",
+    ),
+    "half a price": ({"budget": {"prices": {"gpt": {"input": 1}}}}, "`budget.prices.gpt.output`", "missing"),
+    "outage policy": ({"llm": {"model": "m", "on_outage": "stop"}}, "`llm.on_outage`", "'classical', 'wait' or 'fail'"),
+    "wait": ({"llm": {"model": "m", "wait_s": 0}}, "`llm.wait_s`", "greater than 0"),
     "input type": ({"model_card": {**MODEL_CARD, "input_types": ["image"]}}, "input type `tabular`", "another"),
 }
 
@@ -69,6 +83,29 @@ def test_a_bad_job_is_named(name):
     changes, *words = BAD[name]
     text = "\n".join(problems(job(**changes)))
     assert all(word in text for word in words), text
+
+
+def test_short_forms_and_the_budget_are_one():
+    short = read_job(job(time_budget_s=60, budget={"steps": 9})).job
+    long = read_job(job(trials=..., budget={"trials": 5, "seconds": 60, "steps": 9})).job
+    assert short.limits == long.limits
+    assert long.limits.limits == {"seconds": 60.0, "steps": 9, "trials": 5}
+    assert (long.trials, long.time_budget_s) == (5, 60.0)
+    assert read_job(job(trials=...)).job.limits.limits == {"trials": 20}
+    assert read_job(job(budget={"trials": 5})).job.trials == 5
+
+
+def test_a_dated_price_is_a_price():
+    prices = {"gpt": {"input": 1.25, "output": 10}}
+    loaded = read_job(job(llm={"model": "gpt-2026-01-01"}, budget={"money": 1, "prices": prices}))
+    assert loaded.job.limits.prices["gpt"].output == 10.0
+    assert read_job(job(budget={"money": 1})).job.llm is None  # nothing can be spent
+
+
+def test_overrides_replace_the_long_form_too(tmp_path):
+    file = saved(tmp_path, trials=..., budget={"trials": 5, "seconds": 60, "steps": 9})
+    limits = load_job(file, {"trials": 9, "time_budget_s": 1.5, "budget.tokens": 70}).job.limits
+    assert limits.limits == {"seconds": 1.5, "steps": 9, "tokens": 70, "trials": 9}
 
 
 def test_the_job_and_both_cards_are_told_at_once():

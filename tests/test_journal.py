@@ -13,21 +13,26 @@ from typing import get_args
 
 import pytest
 
+from automl_gpt_ray import journal as journal_module
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     ADAPTER,
     AdviceGiven,
     CallFailed,
+    CheckpointSaved,
     Decision,
     Event,
     PromptSent,
     ProposalDropped,
+    ReplyRead,
     ReplyReceived,
     ResultReported,
     RunEnded,
     RunResumed,
     RunStarted,
+    TeamFormed,
     TrialEnded,
+    TrialRequeued,
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
@@ -51,6 +56,10 @@ EVENTS = (
     TrialEnded("t1", TrialState.FAILED, "oom", "out of memory"),
     Decision("run", "outage", "down", "prefetch"),
     Scored("t1", {"accuracy": 0.75, "loss": math.inf}),
+    CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
+    TrialRequeued("t2", "Ray did not know of it"),
+    ReplyRead("c1", 2, ("proposals[1]: twice",)),
+    TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
 )
 
@@ -263,9 +272,16 @@ def test_decisions_reach_the_disk_before_append_returns(path, monkeypatch):
     synced = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(file))
     journal = Journal(path)
+    monkeypatch.setattr(journal_module, "FLUSH_S", 60.0)
     journal.append(EVENTS[8])
+    journal.append(EVENTS[5])
     assert synced == []
-    journal.append(EVENTS[7])
+    for paid in (EVENTS[3], EVENTS[7], EVENTS[10]):
+        journal.append(paid)
+        assert synced.pop()
+    # What trials do follows soon.
+    monkeypatch.setattr(journal_module, "FLUSH_S", 0.0)
+    journal.append(EVENTS[8])
     assert len(synced) == 1
 
 

@@ -11,6 +11,7 @@ from rich.console import Console
 from small_runs import PLAIN, proposed
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.events import (
     CallFailed,
     Decision,
@@ -88,6 +89,23 @@ def test_it_is_read_back_as_it_was_saved(tmp_path):
     text = path.read_text()
     json.loads(text, parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert '"train_loss": "NaN"' in text
+
+
+def test_budgets_and_failures_are_told(tmp_path):
+    book = a_book()
+    run(book, "t1", [0.5, 0.7])
+    for action in ("outage", "recovered", "budget", "fail", "finish", "stop"):
+        book.record(Decision("run", action, f"it is an event of {action}", "x"))
+    used = Used(trials=1, steps=2, tokens=50, money=0.25)
+    outcome = of(book, tmp_path, failed=True, budget=Budget(tokens=60, steps=9), used=used)
+    assert outcome.failed
+    assert outcome.budget == {"steps": 9, "tokens": 60}
+    assert outcome.used["money"] == 0.25
+    assert [w.split()[-1] for w in outcome.warnings] == ["outage", "recovered", "budget", "fail"]
+    outcome.save(tmp_path)
+    assert load_outcome(tmp_path) == outcome
+    assert "budget: 50 of 60 tokens" in printed(outcome)
+    assert "money" not in of(book, tmp_path, used=Used()).used
 
 
 def test_saving_again_replaces(tmp_path):

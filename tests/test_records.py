@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+import pickle
+from dataclasses import replace
 
 import pytest
 
+from automl_gpt_ray.events import ADAPTER, AdviceGiven
 from automl_gpt_ray.records import (
     History,
     LogPoint,
@@ -18,6 +21,7 @@ from automl_gpt_ray.records import (
     TrialRecord,
     TrialState,
     Usage,
+    config_key,
 )
 
 NAN = math.nan
@@ -109,3 +113,13 @@ def test_a_conversation_grows_at_its_end():
 
 def test_usage_adds_up():
     assert (Usage(1, 2) + Usage(10, 20)).total == 33
+
+
+def test_the_key_of_a_proposal_is_no_part_of_it():
+    proposal, same = (Proposal("p", {"b": 0.1 + 0.2, "a": 2.0}, "why", "local") for _ in range(2))
+    before = ADAPTER.dump_json(AdviceGiven("local", 1, (proposal,)))
+    assert proposal.key == config_key({"a": 2, "b": 0.3}) == '{"a": 2, "b": 0.3}'
+    assert proposal == same
+    assert ADAPTER.dump_json(AdviceGiven("local", 1, (proposal,))) == before
+    assert replace(proposal, config={"a": 3}).key == '{"a": 3}'
+    assert pickle.loads(pickle.dumps(proposal)) == proposal

@@ -171,3 +171,22 @@ def test_a_vector_tells_choices_and_existence_apart():
     gone = SPACE.to_vector({"booster": "gbtree", "eta": 0.1, "max_depth": 3, "seed": 7})
     assert gone[[0, 1]].tolist() == [1, 0]
     assert gone[4:].tolist() == [0, 0.5, 0, 0, 0]
+
+
+def test_every_configuration_of_a_finite_space():
+    space = SearchSpace(
+        {
+            "a": ChoiceParameter(choices=[1, True, None], default=1),
+            "b": IntParameter(low=2, high=8, step=3, default=2, when={"a": [True]}),
+            "c": FloatParameter(low=0.0, high=0.3, step=0.1, when={"b": [5]}),
+            "seed": ConstantParameter(value=7),
+        }
+    )
+    found = space.configurations(8)
+    assert len({space.key(c) for c in found}) == len(found) == 1 + 1 + (2 + 4)
+    assert all(not space.problems(c) for c in found)
+    rng = np.random.default_rng(0)
+    assert {space.key(space.sample(rng)) for _ in range(400)} == {space.key(c) for c in found}
+    assert space.configurations(7) is None
+    assert SearchSpace({"x": FloatParameter(low=0, high=1)}).configurations(10**6) is None
+    assert SearchSpace({"x": IntParameter(low=0, high=10**9)}).configurations(1000) is None

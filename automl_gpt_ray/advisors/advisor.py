@@ -9,13 +9,16 @@ journal. Implementations: `language`, `classical`, `local`; `default_first` and 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 
 from automl_gpt_ray.records import Config, History, PredictedLog, Proposal
 from automl_gpt_ray.space import SearchSpace
+
+SMALL = 2000
+"""Spaces of up to this many configurations are searched through to the last."""
 
 
 @runtime_checkable
@@ -56,10 +59,29 @@ def proposal(
     )
 
 
-def taken(space: SearchSpace, history: History) -> set[str]:
-    """Return the keys of every configuration that ran, runs or waits."""
-    known: list[Config] = [t.config for t in history.trials]
-    return {space.key(config) for config in [*known, *(p.config for p in history.pending)]}
+def taken(history: History) -> set[str]:
+    """Return the `SearchSpace.key`s of every configuration that ran, runs or waits."""
+    return {t.proposal.key for t in history.trials} | {p.key for p in history.pending}
+
+
+def untried(
+    space: SearchSpace, known: Collection[str], draw: Callable[[], Config], rng: np.random.Generator, tries: int
+) -> Config | None:
+    """Return a configuration whose key is not in `known`; None once there is none, as far as can be told.
+
+    Args:
+        space: A small finite one is searched through where drawing brings nothing new.
+        known: Keys not to be had again.
+        draw: Makes a configuration.
+        rng: Chooses among those that were left over.
+        tries: Draws at most.
+    """
+    for _ in range(tries):
+        config = draw()
+        if space.key(config) not in known:
+            return config
+    left = [config for config in space.configurations(SMALL) or () if space.key(config) not in known]
+    return left[int(rng.integers(len(left)))] if left else None
 
 
 def generator(seed: int, history: History, salt: int) -> np.random.Generator:

@@ -23,12 +23,14 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.exceptions import ExperimentalWarning
+from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken
+from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.curves.peers import peer_forecast
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
@@ -40,6 +42,13 @@ SamplerName = Literal["tpe", "gp", "random"]
 # the latest are kept.
 MAX_TOLD = 1000
 TRIES = 20
+
+# Said once, for good and about this file only: `warnings.catch_warnings` would take the filters away
+# from other threads. Before Python 3.12 a warning names Optuna's own file instead of its caller's.
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", module=__name__.replace(".", r"\.") + "$")
+warnings.filterwarnings("ignore", category=ExperimentalWarning, module=r"optuna\.")
+warnings.filterwarnings("ignore", category=UserWarning, module=r"optuna\.importance\.")
 
 
 @final
@@ -55,48 +64,58 @@ class ClassicalAdvisor:
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 5) -> None:
-        self._space, self._seed, self._sampler, self._startup = space, seed, sampler, startup
+        self.seed, self.sampler, self.startup = seed, sampler, startup
+        self._space = space
         self._distributions = to_optuna(space)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
-        """Return up to `n` suggestions, fewer only when the space is nearly exhausted."""
-        known, found = taken(self._space, history), list[Proposal]()
-        study = self._study(history)
+        """Return up to `n` suggestions, fewer only when the space is exhausted, or nearly so and large."""
+        known, found = taken(history), list[Proposal]()
+        study, rng = self._study(history), generator(self.seed, history, salt=4)
         forecast = peer_forecast(history)
-        for _ in range(n + TRIES):
-            if len(found) == n:
+        for index in range(n):
+            config = untried(self._space, known, lambda: self._ask(study), rng, TRIES)
+            if config is None:
                 break
-            config = self._ask(study)
-            key = self._space.key(config)
-            if key not in known:
-                known.add(key)
-                found.append(proposal(SOURCE, history, len(found), config, self._reason(history), forecast))
+            found.append(proposal(SOURCE, history, index, config, self._reason(history), forecast))
+            known.add(found[-1].key)
         return found
+
+    def importances(self, history: History) -> dict[str, float]:
+        """Return how much each hyperparameter decides whether a trial is among the best quarter.
+
+        Shares that sum to 1, largest first, by PED-ANOVA (arXiv 2304.10255) over the completed trials
+        that the sampler is told of. Empty where nothing can be said: too few trials, or all alike.
+        """
+        weights = PedAnovaImportanceEvaluator(target_quantile=0.25).evaluate(self._study(history))
+        total = sum(weights[name] for name in sorted(weights))
+        if not total > 0:
+            return {}
+        return dict(sorted(((name, w / total) for name, w in weights.items()), key=lambda item: (-item[1], item[0])))
 
     def _reason(self, history: History) -> str:
         finished = sum(1 for t in history.trials if t.state.ended)
-        if finished < self._startup or self._sampler == "random":
-            return "drawn at random: too few results to model yet" if self._sampler != "random" else "drawn at random"
-        return f"{self._sampler.upper()} suggestion from {finished} finished trials"
+        if finished < self.startup or self.sampler == "random":
+            return "drawn at random: too few results to model yet" if self.sampler != "random" else "drawn at random"
+        return f"{self.sampler.upper()} suggestion from {finished} finished trials"
 
     def _study(self, history: History) -> optuna.Study:
-        seed = int(generator(self._seed, history, salt=1).integers(2**31))
+        seed = int(generator(self.seed, history, salt=1).integers(2**31))
         up = history.objective.mode == "max"
         direction = StudyDirection.MAXIMIZE if up else StudyDirection.MINIMIZE
-        with _quiet():
-            study = optuna.create_study(sampler=self._make_sampler(seed), direction=direction)
-            study.add_trials([t for t in self._told(history) if t is not None])
+        study = optuna.create_study(sampler=self._make_sampler(seed), direction=direction)
+        study.add_trials([t for t in self._told(history) if t is not None])
         return study
 
     def _make_sampler(self, seed: int) -> BaseSampler:
-        if self._sampler == "random":
+        if self.sampler == "random":
             return optuna.samplers.RandomSampler(seed=seed)
-        if self._sampler == "gp":
-            return GPSampler(seed=seed, n_startup_trials=self._startup, deterministic_objective=False)
-        return TPESampler(seed=seed, n_startup_trials=self._startup, multivariate=True, group=True, constant_liar=True)
+        if self.sampler == "gp":
+            return GPSampler(seed=seed, n_startup_trials=self.startup, deterministic_objective=False)
+        return TPESampler(seed=seed, n_startup_trials=self.startup, multivariate=True, group=True, constant_liar=True)
 
     def _told(self, history: History) -> list[FrozenTrial | None]:
-        trials = [self._frozen(trial, history) for trial in _worth_telling(history)]
+        trials = [self._frozen(trial, history) for trial in worth_telling(history)]
         return trials + [self._running(proposal.config) for proposal in history.pending]
 
     def _frozen(self, trial: TrialRecord, history: History) -> FrozenTrial | None:
@@ -134,9 +153,8 @@ class ClassicalAdvisor:
         return trial
 
     def _ask(self, study: optuna.Study) -> dict[str, Scalar]:
-        with _quiet():
-            trial = study.ask()
-            return self._space.build(lambda name, parameter: _suggest(trial, name, parameter, self._distributions))
+        trial = study.ask()
+        return self._space.build(lambda name, parameter: _suggest(trial, name, parameter, self._distributions))
 
 
 def to_optuna(space: SearchSpace) -> dict[str, BaseDistribution]:
@@ -199,7 +217,8 @@ def _to_optuna_value(parameter: Parameter, value: Scalar) -> Scalar:
     return parameter.index(value) if isinstance(parameter, ChoiceParameter) else value
 
 
-def _worth_telling(history: History) -> Sequence[TrialRecord]:
+def worth_telling(history: History) -> Sequence[TrialRecord]:
+    """Return the trials Optuna is told of: all of them, or the 500 best and the 500 latest."""
     if len(history.trials) <= MAX_TOLD:
         return history.trials
     sign = history.objective.sign
@@ -207,12 +226,3 @@ def _worth_telling(history: History) -> Sequence[TrialRecord]:
     values = [(t.value(history.objective), t) for t in older]
     ranked = sorted(((v, t) for v, t in values if v is not None), key=lambda pair: -sign * pair[0])
     return [*(t for _, t in ranked[: MAX_TOLD // 2]), *latest]
-
-
-class _quiet(warnings.catch_warnings):  # noqa: N801 - used as a statement
-    """Silences Optuna's log lines and its notes on experimental options for the length of a block."""
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        warnings.simplefilter("ignore")
-        optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -10,6 +10,7 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor, proposal, taken
 from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.space import SearchSpace
 
@@ -35,14 +36,21 @@ class DefaultFirst:
             return self._advisor.propose(history, n)
         if n == 1:
             return [first]
-        key = self._space.key(first.config)
+        try:
+            others = self._advisor.propose(history, n - 1)
+        except AdviceError:
+            return [first]  # whoever cannot propose now will say so again when the default has run
         # The advisor was not told of the default, and may have come upon it by itself.
-        return [first, *(p for p in self._advisor.propose(history, n - 1) if self._space.key(p.config) != key)]
+        return [first, *(p for p in others if p.key != first.key)]
 
 
 def default_proposal(space: SearchSpace, history: History) -> Proposal | None:
     """Return the default configuration as a proposal; None once it ran or waits."""
-    if space.key(space.default) in taken(space, history):
-        return None
+    first = the_default(space, history)
+    return None if first.key in taken(history) else first
+
+
+def the_default(space: SearchSpace, history: History) -> Proposal:
+    """Return the default configuration as a proposal, whether it was tried or not."""
     reason = "the default configuration: what everything else must beat"
     return proposal(SOURCE, history, 0, space.default, reason, peer_forecast(history))

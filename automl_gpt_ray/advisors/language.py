@@ -13,11 +13,21 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceError, LLMError
-from automl_gpt_ray.events import CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.errors import (
+    AdviceError,
+    AdviceRejected,
+    AdviceSpent,
+    AdviceUnusable,
+    LLMBudgetExceeded,
+    LLMError,
+    LLMRejected,
+)
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
+from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
+from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import Completion, History, Prompt, Proposal
 from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
 
@@ -31,50 +41,87 @@ class LanguageAdvisor:
     Args:
         client: The model.
         brief: What is to be tuned.
-        record: Called with `PromptSent`, `ReplyReceived` and `CallFailed` events, in that order, from
-            the thread that called `propose`.
+        record: Called with `PromptSent`, `ReplyReceived`, `ReplyRead` and `CallFailed` events, in that
+            order, from the thread that called `propose`.
+        insight: Gives what the optimiser knows after a history, for the prompt.
+        max_prompt_tokens: Most tokens of a prompt, as estimated before it is sent. Longer ones tell
+            less; one that cannot be made short enough is not sent.
     """
 
-    def __init__(self, client: LLMClient, brief: Brief, record: Callable[[Event], object] = lambda event: None) -> None:
+    def __init__(
+        self,
+        client: LLMClient,
+        brief: Brief,
+        record: Callable[[Event], object] = lambda event: None,
+        insight: Callable[[History], Insight | None] | None = None,
+        max_prompt_tokens: int | None = None,
+    ) -> None:
         self._client, self._brief, self._record = client, brief, record
+        self._insight, self._limit = insight, max_prompt_tokens
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` (at most six) proposals; AdviceError when the model gave none that can be used."""
         wanted = min(n, MAX_WANTED)
         call = uuid.uuid4().hex[:10]
-        prompt = proposal_prompt(self._brief, history, wanted)
+        insight = self._insight(history) if self._insight else None
+        prompt = proposal_prompt(self._brief, history, wanted, insight, self._limit)
         completion = self._ask(call, "propose", prompt, history, wanted)
-        result = self._read(completion, history)
+        result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
         if isinstance(result, ReplyError):
-            call += "-repair"
-            again = repair_prompt(prompt, completion.text, result.problems)
+            call += REPAIR
+            again = repair_prompt(prompt, completion.text, result.problems, self._limit)
             completion = self._ask(call, "repair", again, history, wanted)
-            result = self._read(completion, history)
+            result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
         if isinstance(result, ReplyError):
             self._record(CallFailed(call, result.kind, str(result), completion.seconds))
-            raise AdviceError(f"the language model's reply could not be used, even after a repair: {result}")
-        return _proposals(result, call, history)[:wanted]
-
-    def _read(self, completion: Completion, history: History) -> Drafts | ReplyError:
-        return read_reply(completion.text, completion.finish, self._brief, history)
+            raise AdviceUnusable(f"the language model's reply could not be used, even after a repair: {result}")
+        if result.problems:
+            self._record(ReplyRead(call, len(result.drafts), result.problems))
+        return proposals_of(result, call, history.version)
 
     def _ask(self, call: str, purpose: str, prompt: Prompt, history: History, wanted: int) -> Completion:
         schema = reply_schema(self._brief, wanted, log_steps(self._brief.max_steps))
-        self._record(PromptSent(call, purpose, history.version, prompt.messages, wanted))
+        tokens = self._within_limit(call, prompt)
+        informed = self._insight is not None
+        sent = PromptSent(call, purpose, history.version, prompt.messages, wanted, tokens, self._limit, informed)
+        self._record(sent)
         try:
             answer = self._client.complete(prompt, schema)
         except LLMError as error:
             self._record(CallFailed(call, type(error).__name__, str(error)))
-            raise AdviceError(str(error), outage=True) from error
+            raise _advice_error(error) from error
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
 
+    def _within_limit(self, call: str, prompt: Prompt) -> int:
+        tokens = estimated_tokens(prompt)
+        if self._limit is not None and tokens > self._limit:
+            rule = f"`max_prompt_tokens` is {self._limit}, but the shortest prompt has about {tokens}"
+            problem = f"{rule}: raise it, or shorten the cards"
+            self._record(CallFailed(call, "PromptTooLong", problem))
+            raise AdviceError(problem, outage=True)
+        return tokens
 
-def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts | ReplyError:
-    """Return the usable proposals of a reply; what is wrong with it is named after how it ended."""
-    result = parse_proposals(text, brief, frozenset(taken(brief.space, history)))
-    if isinstance(result, Drafts):
+
+def _advice_error(error: LLMError) -> AdviceError:
+    if isinstance(error, LLMBudgetExceeded):
+        return AdviceSpent(str(error))
+    return AdviceRejected(str(error), outage=True) if isinstance(error, LLMRejected) else AdviceError(str(error), True)
+
+
+def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
+    """Return the proposals of a reply that came in but was not read, because the driver was killed."""
+    result = read_reply(reply.text, reply.finish, brief, history, prompt.wanted)
+    if isinstance(result, ReplyError):
         return result
+    return proposals_of(result, prompt.call, prompt.history_version)
+
+
+def read_reply(text: str, finish: str, brief: Brief, history: History, wanted: int) -> Drafts | ReplyError:
+    """Return up to `wanted` usable proposals of a reply; what is wrong with it is named after how it ended."""
+    result = parse_proposals(text, brief, frozenset(taken(history)))
+    if isinstance(result, Drafts):
+        return _at_most(result, wanted)
     if finish == "refusal":
         return ReplyError("refusal", ("the model refused to answer", *result.problems))
     if finish == "length":
@@ -82,7 +129,16 @@ def read_reply(text: str, finish: str, brief: Brief, history: History) -> Drafts
     return result
 
 
-def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
+def _at_most(drafts: Drafts, wanted: int) -> Drafts:
+    count = len(drafts.drafts)
+    if count <= wanted:
+        return drafts
+    extra = f"{count} usable proposals are more than the {wanted} asked for: the first were taken"
+    return Drafts(drafts.drafts[:wanted], (*drafts.problems, extra))
+
+
+def proposals_of(drafts: Drafts, call: str, version: int) -> list[Proposal]:
+    """Return the proposals of the reply to `call`, which was asked of history `version`."""
     # Two calls may be in flight for the same history, so the id comes from the call.
     return [
         Proposal(
@@ -91,7 +147,7 @@ def _proposals(drafts: Drafts, call: str, history: History) -> list[Proposal]:
             reason=draft.reason,
             source=SOURCE,
             predicted_log=draft.predicted_log,
-            history_version=history.version,
+            history_version=version,
             notes=draft.notes,
         )
         for index, draft in enumerate(drafts.drafts)

@@ -28,21 +28,22 @@ class LocalAdvisor:
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, scales: Sequence[float] = (0.1, 0.3)) -> None:
-        self._space, self._seed, self._scales = space, seed, tuple(scales)
+        self._space = space
+        self.seed, self.scales = seed, tuple(scales)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` neighbours of good trials; AdviceError while no trial has a value."""
         parents = best_trials(history, PARENTS)
         if not parents:
             raise AdviceError("local moves need a trial that has reported a value")
-        rng = generator(self._seed, history, salt=2)
-        known, found = taken(self._space, history), list[Proposal]()
+        rng = generator(self.seed, history, salt=2)
+        known, found = taken(history), list[Proposal]()
         forecast = peer_forecast(history)
         for _ in range(TRIES * n):
             if len(found) == n:
                 break
             parent = parents[min(int(rng.geometric(0.5)) - 1, len(parents) - 1)]
-            config = self._space.neighbour(parent.config, rng, float(rng.choice(self._scales)))
+            config = self._space.neighbour(parent.config, rng, float(rng.choice(self.scales)))
             key = self._space.key(config)
             if key not in known:
                 known.add(key)

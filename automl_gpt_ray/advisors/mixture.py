@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
-from automl_gpt_ray.advisors.trust import earned_shares
+from automl_gpt_ray.advisors.trust import WINDOW, earned_shares
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal, TrialRecord
 
@@ -42,17 +42,19 @@ class Mixture:
         if not advisors:
             raise ValueError("a mixture needs at least one advisor")
         self.advisors = dict(advisors)
-        self._priors = {source: priors.get(source, 1.0 / len(advisors)) for source in advisors}
-        self._floors = {source: floor for source, floor in floors.items() if source in advisors}
-        self._cached: tuple[object, dict[str, float]] = (None, {})
+        self.priors = {source: priors.get(source, 1.0 / len(advisors)) for source in advisors}
+        self.floors = {source: floor for source, floor in floors.items() if source in advisors}
+        self._cached: tuple[History | None, object, dict[str, float]] = (None, None, {})
 
     def shares(self, history: History) -> dict[str, float]:
         """Return each source's share of the trials now; they sum to 1."""
-        ended = (history.objective, tuple(trial for trial in history.trials if trial.state.ended))
-        judged, shares = self._cached
+        latest, judged, shares = self._cached
+        if latest is history:
+            return shares
+        ended = (history.objective, tuple(trial for trial in history.trials[-WINDOW:] if trial.state.ended))
         if judged != ended:
-            shares = earned_shares(history, self._priors, self._floors)
-            self._cached = (ended, shares)
+            shares = earned_shares(history, self.priors, self.floors)
+        self._cached = (history, ended, shares)
         return shares
 
     def order(self, history: History) -> list[str]:

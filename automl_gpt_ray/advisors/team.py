@@ -5,13 +5,14 @@ A language model where there is one, the classical optimiser always, and local m
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor, SamplerName
+from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
-from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import Event
 from automl_gpt_ray.llm.client import LLMClient
@@ -23,6 +24,8 @@ def assemble(
     sampler: SamplerName = "tpe",
     seed: int = 0,
     record: Callable[[Event], object] = lambda event: None,
+    max_prompt_tokens: int | None = None,
+    priors: Mapping[str, float] = PRIORS,
 ) -> Mixture:
     """Return the mixture of a run's advisors.
 
@@ -32,10 +35,12 @@ def assemble(
         sampler: The classical optimiser's sampler.
         seed: Of the run.
         record: Where the language model's prompts and replies are written down.
+        max_prompt_tokens: Most tokens of a prompt, estimated; None for no limit.
+        priors: Source to its share of the trials before any earned or lost trust.
     """
     team: dict[str, Advisor] = {}
     if llm is not None:
-        team["language"] = LanguageAdvisor(llm, brief, record)
+        team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
     team["classical"] = ClassicalAdvisor(brief.space, seed, sampler)
     team["local"] = LocalAdvisor(brief.space, seed)
-    return Mixture(team)
+    return Mixture(team, priors)

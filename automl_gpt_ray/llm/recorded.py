@@ -141,7 +141,9 @@ def _completion(content: Any) -> Completion:
     if content["format"] != FORMAT:
         raise ValueError(f"`format` must be {FORMAT}, got {content['format']!r}")
     told = dict(content["completion"])
-    usage = Usage(**{name: _typed(count, int) for name, count in dict(told.pop("usage")).items()})
+    counts = dict(told.pop("usage"))
+    estimated = counts.pop("estimated", False) is True
+    usage = Usage(**{name: _typed(count, int) for name, count in counts.items()}, estimated=estimated)
     seconds = float(_typed(told.pop("seconds"), (int, float)))
     return Completion(**{name: _typed(text, str) for name, text in told.items()}, usage=usage, seconds=seconds)
 

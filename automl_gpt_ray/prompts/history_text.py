@@ -8,30 +8,39 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import TypeVar
 
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.prompts.detail import FULL, Detail
 from automl_gpt_ray.prompts.quoting import number, quoted
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
 
-BEST, LATEST, RUNNING, QUEUED, FAILED_EACH, CLASSES = 6, 5, 8, 8, 2, 6
 POINTS = 5
+# A choice may be a page of text; a trial has room for its beginning.
+MAX_VALUE = 120
 
 
-def history_lines(brief: Brief, history: History) -> str:
+_T = TypeVar("_T")
+
+
+def history_lines(brief: Brief, history: History, detail: Detail = FULL) -> str:
     """Return the history for a prompt; empty when nothing was started or queued."""
     if not history.trials and not history.pending:
         return ""
-    lines = [_counts(brief, history), f"default setting: {quoted(brief.space.default)}"]
-    measured = [t for t in history.trials if t.value(history.objective) is not None]
-    best = _ranked(measured, history)[:BEST]
+    ranked = _best(history, detail.best)
+    top = ranked[0].value(history.objective) if ranked else None
+    lines = [_counts(brief, history, top), f"default setting: {quoted(brief.space.default, MAX_VALUE)}"]
+    shown = {t.id for t in ranked}
     ended = [t for t in history.trials if t.state.ended and t.state is not TrialState.FAILED]
-    latest = [t for t in ended[-LATEST:] if t not in best]
-    running = [t for t in history.in_state(TrialState.RUNNING, TrialState.PAUSED) if t not in best]
-    lines += _section("best settings, best first", best, brief, history)
-    lines += _section("latest settings", latest, brief, history)
-    lines += _section("in training", running[-RUNNING:], brief, history)
-    lines += _queued(history.pending, brief)
-    lines += _failures(history, brief)
+    running = history.in_state(TrialState.RUNNING, TrialState.PAUSED)
+    for title, trials in (
+        ("best settings, best first", ranked),
+        ("latest settings", [t for t in _last(ended, detail.latest) if t.id not in shown]),
+        ("in training", _last([t for t in running if t.id not in shown], detail.running)),
+    ):
+        lines += _section(title, trials, brief, history)
+    lines += _queued(_last(history.pending, detail.queued), brief)
+    lines += _failures(history, brief, detail)
     return "\n".join(lines)
 
 
@@ -41,17 +50,16 @@ def difference(brief: Brief, config: Config) -> dict[str, Scalar]:
     return {k: v for k, v in config.items() if k not in default or default[k] != v}
 
 
-def _counts(brief: Brief, history: History) -> str:
+def changes(brief: Brief, config: Config) -> str:
+    """Return what of `config` differs from the default, as JSON; its words are "the default" where nothing does."""
+    changed = difference(brief, config)
+    return quoted(changed, MAX_VALUE) if changed else "the default"
+
+
+def _counts(brief: Brief, history: History, best: float | None) -> str:
     counts = {state.value: len(history.in_state(state)) for state in TrialState}
     stated = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
-    best = history.best
-    value = best.value(history.objective) if best else None
-    return f"trials: {stated or 'none yet'}; best {quoted(brief.objective.metric)} so far: {number(value)}"
-
-
-def _ranked(trials: Sequence[TrialRecord], history: History) -> list[TrialRecord]:
-    sign = history.objective.sign
-    return sorted(trials, key=lambda t: -sign * (t.value(history.objective) or 0.0))
+    return f"trials: {stated or 'none yet'}; best {quoted(brief.objective.metric)} so far: {number(best)}"
 
 
 def _section(title: str, trials: Sequence[TrialRecord], brief: Brief, history: History) -> list[str]:
@@ -64,12 +72,18 @@ def _line(trial: TrialRecord, brief: Brief, history: History) -> str:
     curve = trial.curve(brief.objective.metric)
     shown = ", ".join(f"{step}: {number(value)}" for step, value in _thinned(curve))
     value = number(trial.value(history.objective))
-    return f"  {value} | {trial.state.value} at {trial.last_step} | {_config(trial.config, brief)} | log {{{shown}}}"
+    return f"  {value} | {trial.state.value} at {trial.last_step} | {changes(brief, trial.config)} | log {{{shown}}}"
 
 
-def _config(config: Config, brief: Brief) -> str:
-    changes = difference(brief, config)
-    return quoted(changes) if changes else "the default"
+def _best(history: History, count: int) -> list[TrialRecord]:
+    objective = history.objective
+    measured = [(value, t) for t in history.trials if (value := t.value(objective)) is not None]
+    measured.sort(key=lambda pair: -objective.sign * pair[0])
+    return [trial for _, trial in measured[:count]]
+
+
+def _last(items: Sequence[_T], count: int) -> Sequence[_T]:
+    return items[len(items) - min(count, len(items)) :]
 
 
 def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
@@ -81,18 +95,18 @@ def _thinned(curve: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
 def _queued(pending: Sequence[Proposal], brief: Brief) -> list[str]:
     if not pending:
         return []
-    return ["about to be trained:", *(f"  {_config(p.config, brief)}" for p in pending[-QUEUED:])]
+    return ["about to be trained:", *(f"  {changes(brief, p.config)}" for p in pending)]
 
 
-def _failures(history: History, brief: Brief) -> list[str]:
+def _failures(history: History, brief: Brief, detail: Detail) -> list[str]:
     by_class: dict[str, list[TrialRecord]] = defaultdict(list)
     for trial in history.in_state(TrialState.FAILED):
         by_class[trial.failure or "error"].append(trial)
     lines = ["failures:"] if by_class else []
     ranked = sorted(by_class.items(), key=lambda item: (-len(item[1]), item[0]))
-    for failure, trials in sorted(ranked[:CLASSES]):
-        examples = "; ".join(_config(t.config, brief) for t in trials[-FAILED_EACH:])
+    for failure, trials in sorted(ranked[: detail.failures]):
+        examples = "; ".join(changes(brief, t.config) for t in _last(trials, detail.failed_each))
         lines.append(f"  {quoted(failure, 100)} × {len(trials)}, such as {examples}")
-    if others := ranked[CLASSES:]:
+    if others := ranked[detail.failures :]:
         lines.append(f"  and {len(others)} rarer classes, {sum(len(trials) for _, trials in others)} trials")
     return lines

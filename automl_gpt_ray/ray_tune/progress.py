@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from ray.tune import Callback
+from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
-from automl_gpt_ray.events import TrialEnded
+from automl_gpt_ray.events import CheckpointSaved, TrialEnded
+from automl_gpt_ray.outcome import WARNINGS
 from automl_gpt_ray.ray_tune.failure import failure_of
+from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialRecord, TrialState
 
@@ -32,19 +34,27 @@ class Progress(Callback):
     def __init__(self, searcher: LLMSearch, tell: Tell | None, total: int) -> None:
         self._searcher, self._tell, self._total = searcher, tell, total
         self._began = time.monotonic()
-        self._numbers: dict[str, int] = {}
-        self._outages = 0
+        self._started: set[str] = set()
+        self._told = 0
+
+    def setup(self, *args: Any, **info: Any) -> None:
+        """Listen to the searcher too: while nothing runs, Ray may call no callback for minutes."""
+        self._searcher.listener = self._say_decisions
+        self._told = len(self._searcher.book.decisions)  # those of a run that is resumed have been told
+
+    def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
+        """Say what was decided about the run since."""
+        self._say_decisions()
 
     def on_trial_start(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Say who proposed the trial and why."""
         record = self._searcher.book.trial(trial.trial_id)
-        self._say_outages()
         if record is None:
             return
-        again = trial.trial_id in self._numbers
-        number = self._numbers.setdefault(trial.trial_id, len(self._numbers) + 1)
+        again = trial.trial_id in self._started or bool(record.observations)
+        self._started.add(trial.trial_id)
         what = "resumes" if again else f"starts ({record.proposal.source}: {record.proposal.reason})"
-        self._say(f"trial {number}/{self._total} {what}")
+        self._say(f"{self._name(trial)} {what}")
         for note in () if again else record.proposal.notes:
             self._say(f"  note: {note}")
 
@@ -52,18 +62,31 @@ class Progress(Callback):
         """Say what the trial reached."""
         record = self._searcher.book.trial(trial.trial_id)
         if record is not None:
-            self._say(f"trial {self._numbers.get(trial.trial_id, 0)}/{self._total} {self._result(record)}")
+            self._say(f"{self._name(trial)} {self._result(record)}")
 
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Write down and say why the trial failed."""
         kind, message = failure_of(trial)
         if self._searcher.book.trial(trial.trial_id) is not None:
             self._searcher.book.record(TrialEnded(trial.trial_id, TrialState.FAILED, kind, message))
-        self._say(f"trial {self._numbers.get(trial.trial_id, 0)}/{self._total} failed ({kind}): {message}")
+        self._say(f"{self._name(trial)} failed ({kind}): {message}")
+
+    def on_checkpoint(
+        self, iteration: int, trials: list[Trial], trial: Trial, checkpoint: Checkpoint, **_: Any
+    ) -> None:
+        """Write down where the trial's checkpoint lies: Ray's own record of it may die with the driver."""
+        if self._searcher.book.trial(trial.trial_id) is not None:
+            self._searcher.book.record(CheckpointSaved(trial.trial_id, step_of(trial.last_result), checkpoint.path))
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles callbacks with the Tuner; whoever listens stays behind.
         return {**self.__dict__, "_tell": None}
+
+    def _name(self, trial: Trial) -> str:
+        # By its place in the book, which also a resumed run remembers.
+        ids = [record.id for record in self._searcher.book.history().trials]
+        number = ids.index(trial.trial_id) + 1 if trial.trial_id in ids else "?"
+        return f"trial {number}/{self._total}"
 
     def _result(self, record: TrialRecord) -> str:
         history = self._searcher.book.history()
@@ -74,11 +97,14 @@ class Progress(Callback):
         top = best.value(objective) if best else None
         return f"{end} at step {record.last_step}: {shown}" + (f" (best {top:.4f})" if top is not None else "")
 
-    def _say_outages(self) -> None:
-        outages = [d for d in self._searcher.book.decisions if d.action == "outage"]
-        for decision in outages[self._outages :]:
-            self._say(f"WARNING: {decision.reason}. Carrying on with the classical advisor.")
-        self._outages = len(outages)
+    def _say_decisions(self) -> None:
+        decisions = self._searcher.book.decisions
+        for decision in decisions[self._told :]:
+            if decision.action in WARNINGS:
+                self._say(f"WARNING: {decision.reason}")
+            elif decision.action == "finish":
+                self._say(f"no further trial: {decision.reason}")
+        self._told = len(decisions)
 
     def _say(self, line: str) -> None:
         if self._tell:

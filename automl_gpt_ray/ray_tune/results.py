@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
-from automl_gpt_ray.records import Observation
+from automl_gpt_ray.records import Observation, TrialRecord
 
 STEP, SECONDS = "step", "seconds"
 """Keys under which a trainable may report its own step and training seconds; they survive restarts."""
@@ -33,6 +34,20 @@ def observation(result: Mapping[str, Any], step_key: str | None = None) -> Obser
     metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
     seconds = _number(result.get(SECONDS), result.get("time_total_s", 0.0))
     return Observation(step_of(result, step_key), metrics, seconds)
+
+
+class Clocks:
+    """Training seconds over all restarts of a trial, whose own clock may begin at zero with each."""
+
+    def __init__(self) -> None:
+        self._before: dict[str, float] = {}
+
+    def total(self, trial: TrialRecord, seen: Observation) -> Observation:
+        """Return `seen` with the seconds of earlier starts of its trial added."""
+        before = self._before.get(trial.id, 0.0)
+        if before + seen.seconds < trial.seconds:
+            before = self._before[trial.id] = trial.seconds - seen.seconds
+        return replace(seen, seconds=before + seen.seconds) if before else seen
 
 
 def step_of(result: Mapping[str, Any], step_key: str | None = None) -> int:

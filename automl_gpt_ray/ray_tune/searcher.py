@@ -15,11 +15,8 @@ Ray's rules and nothing about how proposals are made.
 
 from __future__ import annotations
 
-import json
-import shutil
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,20 +24,26 @@ from typing import Any
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
-from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
+from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.budget import Budget, Ending
 from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.events import Decision, ResultReported, RunResumed, RunStarted, TrialEnded
-from automl_gpt_ray.journal import FILE_NAME, Journal
+from automl_gpt_ray.events import ResultReported, TrialEnded, TrialRequeued
+from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.opening import open_book, read_unread
+from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import observation
+from automl_gpt_ray.ray_tune.results import Clocks, observation
+from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.replies import SOURCE as LANGUAGE
+from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
@@ -50,8 +53,7 @@ UNKNOWN_STEPS = 100
 class LLMSearch(Searcher):
     """A Ray Tune searcher in which a language model, Optuna and local moves share the trials.
 
-    Without `llm` it is the classical optimiser and local moves alone. The first trial is always the
-    default configuration.
+    Without `llm`: the classical optimiser and local moves. The first trial is the default configuration.
 
     Args:
         llm: The language model.
@@ -66,7 +68,13 @@ class LLMSearch(Searcher):
         step_key: Result key that counts steps; by default the trainable's `step`, else
             `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
+        max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
+        budget: What the run may use; `trials` and `seconds` are Ray's `num_samples` and `time_budget_s` where
+            it does not say. `StopAtBudget` stops running trials too.
+        gpus: GPUs of each trial, for a budget of GPU-hours.
+        outages: What is done while the language model cannot be asked.
+        priors: Source to its share of the trials before any earned or lost trust.
         journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
         seed: Of everything random.
         about: Written into the journal's first line, for readers.
@@ -85,19 +93,28 @@ class LLMSearch(Searcher):
         max_steps: int | None = None,
         step_key: str | None = None,
         sampler: SamplerName = "tpe",
+        max_prompt_tokens: int | None = None,
         mixture: Mixture | None = None,
+        budget: Budget | None = None,
+        gpus: float = 0.0,
+        outages: OutagePolicy | None = None,
+        priors: Mapping[str, float] = PRIORS,
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
-        self._llm, self._sampler, self._seed = llm, sampler, seed
+        self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
         self._default, self._max_steps, self._step_key = default, max_steps, step_key
-        self._mixture, self._about = mixture, dict(about or {})
+        self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
-        self._deadline: float | None = None
+        self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
+        self.listener: Callable[[], object] | None = None
+        self._rays: dict[str, float | None] = {}
+        self._limits: RunBudget | None = None
+        self._clocks, self.closed = Clocks(), frozenset[str]()
         self._book: Book | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
@@ -117,8 +134,7 @@ class LLMSearch(Searcher):
         stop = spec.get("stop") or {}
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
-        if spec.get("time_budget_s"):
-            self._deadline = time.time() + float(spec["time_budget_s"])
+        self._rays = rays_limits(spec)
         if self._space is not None:
             # A Model Card gave the space: `param_space` may hold constants but no second space.
             return not from_ray(config).searched
@@ -127,23 +143,45 @@ class LLMSearch(Searcher):
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """Return the next configuration at once, None when none is ready, FINISHED at the end."""
-        if self._deadline is not None and time.time() > self._deadline:
-            return str(Searcher.FINISHED)
-        supply = self._supply or self._start()
-        proposal = supply.take(trial_id)
+        supply, limits = self._supply or self._start(), self.limits
+        if self.listener:  # Ray may ask for minutes without calling back anybody else
+            self.listener()
+        proposal = None if limits.ending(supply) else supply.take(trial_id)
+        if supply.exhausted and not limits.ended:
+            limits.end(Ending("space", "every configuration of the search space was tried"))
         if proposal is None:
-            return str(Searcher.FINISHED) if self._finished(supply) else None
+            return str(Searcher.FINISHED) if limits.ended else None
+        limits.saw(trial_id)
         return nest(proposal.config)
+
+    def stops_trials(self) -> bool:
+        """Return whether running trials must stop now: a budget is spent, or the outage policy ends the run."""
+        stops = self._supply is not None and bool(self.limits.ending(self._supply)) and self.limits.stops_trials()
+        if stops and self.listener:  # nobody else will be called back
+            self.listener()
+        return stops
+
+    @property
+    def limits(self) -> RunBudget:
+        """What the run has used of its budget, and what ended it."""
+        if self._limits is None:
+            told = self.book.started.about.get("ray") if self.book.started else None
+            budget = completed(self._budget, told or {})
+            self._limits = RunBudget(budget, self.book, self._gpus, self.book.seconds)
+        return self._limits
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
         """Record one step of a trial."""
-        if self.book.trial(trial_id) is not None:
-            self.book.record(ResultReported(trial_id, observation(result, self._step_key)))
+        trial = self.book.trial(trial_id)
+        if trial is not None and trial_id not in self.closed:
+            seen = self._clocks.total(trial, observation(result, self._step_key))
+            self.book.record(ResultReported(trial_id, seen))
+            self.limits.saw(trial_id)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None:
+        if trial is None or trial_id in self.closed:
             return
         state, failure = TrialState.STOPPED, None
         if error:
@@ -154,24 +192,45 @@ class LLMSearch(Searcher):
             # returned; a new one means that a scheduler or stopper ended it there.
             returned = bool(trial.observations) and trial.last_step == seen.step
             if not returned:
-                self.book.record(ResultReported(trial_id, seen))
+                self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
             state = TrialState.COMPLETED if returned or seen.step >= self.brief.max_steps else TrialState.STOPPED
         self.book.record(TrialEnded(trial_id, state, failure))
+        self.limits.saw(trial_id)
         if self._supply:
             self._supply.changed()
 
     def save(self, checkpoint_path: str) -> None:
         """Copy the journal into Ray's snapshot; the journal itself is always newer."""
-        shutil.copyfile(self.book_path, f"{checkpoint_path}.journal")
-        Path(checkpoint_path).write_text(json.dumps({"journal": str(self.book_path)}), encoding="utf-8")
+        keep_journal(self.book_path, Path(checkpoint_path))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone."""
-        copy = Path(f"{checkpoint_path}.journal")
-        if not self.book_path.exists() and copy.exists():
-            self.book_path.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(copy, self.book_path)
+        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
+
+        Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
+        """
+        bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
+        known = known_trials(Path(checkpoint_path).parent)
+        if known is not None:
+            self.reconcile(known)
+
+    def reconcile(self, known: Mapping[str, bool]) -> None:
+        """Settle what the journal and Ray disagree about, after the driver was killed.
+
+        A trial under way that Ray does not know is trained anew under another id: its proposal goes back
+        to the head of the queue. One that has ended but that Ray takes up again is in `closed`: its
+        further results are ignored.
+
+        Args:
+            known: Trial id to whether Ray takes it for ended.
+        """
+        history = self.book.history()
+        for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
+            if trial.id not in known:
+                self.book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
+        ended = {trial.id for trial in history.trials if trial.state.ended}
+        self._limits = None  # counted anew: a trial that was sent back has not begun
+        self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
     def close(self) -> None:
         """Stop the background workers and close the journal; both open again on use."""
@@ -179,7 +238,7 @@ class LLMSearch(Searcher):
             self._supply.stop()
         if self._book:
             self._book.close()
-        self._supply = self._book = None
+        self._supply = self._book = self._limits = None
 
     @property
     def book_path(self) -> Path:
@@ -212,35 +271,23 @@ class LLMSearch(Searcher):
 
     def __getstate__(self) -> dict[str, Any]:
         # Ray pickles the searcher with the Tuner: threads, locks and files stay behind.
-        return {**self.__dict__, "_book": None, "_supply": None}
+        return {**self.__dict__, "_book": None, "_supply": None, "_limits": None, "listener": None}
 
     def _start(self) -> Prefetcher:
-        mixture = self._mixture or assemble(self.brief, self._llm, self._sampler, self._seed, self.book.record)
-        self._supply = Prefetcher(self.book, self.brief.space, mixture.advisors, mixture.choose, self._seed)
+        book, brief = self.book, self.brief
+        llm = self._llm and within(self._llm, self._budget, book.spending)
+        told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
+        mixture = self._mixture or assemble(*told)
+        form_team(book, mixture, "prefetch", self._seed)
+        supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
+        self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)
+        if LANGUAGE in mixture.advisors:
+            read_unread(book, brief, self._supply)
         self._supply.start()
         return self._supply
 
     def _open_book(self) -> Book:
-        journal = Journal(self.book_path, partial(redact, secrets=secrets_in()))
-        book = Book(journal)
-        brief = self.brief
-        if book.started is None:
-            objective, default = brief.objective, brief.space.default
-            about = {"space": brief.space.explain(), **self._about}
-            book.record(
-                RunStarted(
-                    objective.metric, objective.mode, brief.max_steps, self._seed, default, brief.to_dict(), about
-                )
-            )
-        else:
-            book.record(RunResumed(journal.damage))
-        return book
-
-    def _finished(self, supply: Prefetcher) -> bool:
-        if supply.exhausted:
-            reason = "every configuration of the search space was tried"
-            self.book.record(Decision("run", "finish", reason, by="searcher"))
-        return supply.exhausted
+        return open_book(self.book_path, self.brief, self._seed, {"ray": self._rays, **self._about})
 
     def _failure(self, trial_id: str) -> str:
         trial = self.book.trial(trial_id)

@@ -117,7 +117,8 @@ def _download(load: Loading, key: str, name: str, folder: Path) -> Path:
                 raise DataError("data", [problem])
             piece.replace(target)
     except (OSError, ValueError, HTTPException) as error:
-        rule = f"{shown(url)} must be reachable"
+        missing = f"{shown(name)} is not in {shown(load.path)}, so " if load.path else ""
+        rule = f"{missing}{shown(url)} must be reachable"
         raise DataError("data", [Problem("load.url", rule, shown(str(error)), _remedy(load))]) from None
     return target
 

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 import time
-import warnings
+from pathlib import Path
 
 import numpy as np
-import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 from optuna.trial import TrialState as Told
 from small_runs import CONDITIONAL, MAXIMISE, MINIMISE, PLAIN, SPACES, made_history, proposed, trial
 
 from automl_gpt_ray.advisors.classical import MAX_TOLD, ClassicalAdvisor, from_optuna, to_optuna
-from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter
+from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, IntParameter
 from automl_gpt_ray.records import History, Objective, TrialState
 from automl_gpt_ray.space import SearchSpace
+
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def told(history, space=PLAIN):
@@ -179,9 +182,52 @@ def test_a_forecast_comes_along_once_there_are_peers():
     assert log.source == "peers"
 
 
-def test_optuna_is_quiet(capfd):
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        ClassicalAdvisor(PLAIN).propose(made_history(PLAIN, 12), 1)
-    assert capfd.readouterr() == ("", "")
-    assert optuna.logging.get_verbosity() == optuna.logging.ERROR
+QUIET = """
+import threading, warnings
+from small_runs import CONDITIONAL, made_history
+from automl_gpt_ray.advisors.classical import ClassicalAdvisor
+
+before = list(warnings.filters)
+history = made_history(CONDITIONAL, 24)
+
+def work():
+    for sampler in ("tpe", "random"):
+        advisor = ClassicalAdvisor(CONDITIONAL, 0, sampler)
+        advisor.propose(history, 1), advisor.importances(history)
+
+threads = [threading.Thread(target=work) for _ in range(4)]
+[thread.start() for thread in threads], [thread.join() for thread in threads]
+assert warnings.filters == before, "a thread changed what others are warned of"
+warnings.warn("somebody else's")
+"""
+
+
+def test_optuna_is_quiet_and_others_are_heard():
+    path = {"PYTHONPATH": f"{TESTS}:{TESTS.parent}"}
+    told = subprocess.run([sys.executable, "-c", QUIET], env=path, capture_output=True, text=True, check=True)
+    assert told.stdout == ""
+    assert told.stderr.splitlines() == ["<string>:17: UserWarning: somebody else's"]
+
+
+# Two shapes without a rate and one with three, at four depths each.
+SMALL = SearchSpace(
+    {
+        "shape": ChoiceParameter(choices=["a", "b", "c"], default="a"),
+        "depth": IntParameter(low=1, high=7, step=2, default=1),
+        "rate": FloatParameter(low=0.0, high=1.0, step=0.5, default=0.0, when={"shape": ["c"]}),
+        "seed": ConstantParameter(value=7),
+    }
+)
+
+
+@pytest.mark.parametrize("sampler", ["tpe", "random"])
+@pytest.mark.parametrize("left", [1, 5])
+def test_a_small_space_is_tried_to_the_last(sampler, left):
+    everything = SMALL.configurations(100)
+    assert len(everything) == 4 * (2 + 3)
+    tried = tuple(trial(i, c, [0.1 * i]) for i, c in enumerate(everything[left:]))
+    made = ClassicalAdvisor(SMALL, 0, sampler).propose(History(MAXIMISE, tried, (), 3, 0, 1), 8)
+    assert sorted(p.key for p in made) == sorted(map(SMALL.key, everything[:left]))
+    assert len({p.id for p in made}) == left
+    done = tuple(trial(i, c, [0.1 * i]) for i, c in enumerate(everything))
+    assert ClassicalAdvisor(SMALL, 0, sampler).propose(History(MAXIMISE, done, (), 3, 0, 1), 2) == []

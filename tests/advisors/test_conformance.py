@@ -84,7 +84,7 @@ def check(space, history, made, n):
     keys = [space.key(p.config) for p in made]
     assert len(made) <= n
     assert len(set(keys)) == len(keys)
-    assert not set(keys) & taken(space, history)
+    assert not set(keys) & taken(history)
     for p in made:
         assert space.validate(p.config) == p.config
         assert p.reason.strip()
@@ -120,7 +120,7 @@ def test_waiting_proposals_are_not_proposed_again(maker):
         made = asked(maker(TINY), history, 1)
         check(TINY, history, made, 1)
         history = replace(history, pending=(*history.pending, *made), version=history.version + 1)
-    assert len(taken(TINY, history)) <= 6
+    assert len(taken(history)) <= 6
 
 
 @ALL
@@ -227,3 +227,16 @@ def test_local_moves_start_from_the_best():
 def test_local_moves_need_a_value():
     with pytest.raises(AdviceError, match="value"):
         LocalAdvisor(PLAIN).propose(History(MAXIMISE), 1)
+
+
+class Mute:
+    def propose(self, history, n):
+        raise AdviceError("nothing to say")
+
+
+def test_the_default_is_not_lost_with_a_silent_advisor():
+    advisor = DefaultFirst(Mute(), PLAIN)
+    empty = History(MAXIMISE)
+    assert [p.config for p in advisor.propose(empty, 3)] == [PLAIN.default]
+    with pytest.raises(AdviceError, match="nothing to say"):
+        advisor.propose(replace(empty, trials=(trial(1, PLAIN.default, [0.5]),)), 3)

@@ -8,12 +8,33 @@ from dataclasses import replace
 import pytest
 from small_runs import CONDITIONAL, MAXIMISE, bare_brief, full_brief, made_history, trial, valid_item
 
+from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import MAX_WANTED, LanguageAdvisor
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import AdviceError, LLMBudgetExceeded, LLMRejected, LLMUnavailable
-from automl_gpt_ray.events import CallFailed, PromptSent, ReplyReceived, RunStarted
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.errors import (
+    AdviceError,
+    AdviceRejected,
+    AdviceSpent,
+    AdviceUnusable,
+    LLMBudgetExceeded,
+    LLMRejected,
+    LLMUnavailable,
+)
+from automl_gpt_ray.events import (
+    CallFailed,
+    PromptSent,
+    ReplyRead,
+    ReplyReceived,
+    ResultReported,
+    RunStarted,
+    TrialEnded,
+    TrialStarted,
+)
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.llm.scripted import Scripted
+from automl_gpt_ray.prompts.paragraph import proposal_prompt
+from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import Completion, History, Usage
 
 BRIEF = bare_brief(CONDITIONAL)
@@ -62,7 +83,7 @@ def test_one_repair_and_no_more():
 
 def test_a_failed_repair_is_an_error_but_no_outage():
     error, client, events = advise(["no idea", "still none", reply(0.1)])
-    assert isinstance(error, AdviceError)
+    assert isinstance(error, AdviceUnusable)
     assert not error.outage
     assert "even after a repair: no_json" in str(error)
     assert len(client.prompts) == 2
@@ -71,18 +92,84 @@ def test_a_failed_repair_is_an_error_but_no_outage():
     assert events[-1].call == events[-2].call
 
 
-def test_a_partly_good_reply_needs_no_repair():
-    made, client, _ = advise([reply(0.1, 9.0, 0.2)], n=3)
+def test_a_partly_good_reply_needs_no_repair_and_its_faults_are_kept():
+    made, client, events = advise([reply(0.1, 9.0, 0.2)], n=3)
     assert [p.config["eta"] for p in made] == [0.1, 0.2]
     assert len(client.prompts) == 1
+    assert [type(e) for e in events] == [PromptSent, ReplyReceived, ReplyRead]
+    assert (events[2].call, events[2].usable) == (events[1].call, 2)
+    (problem,) = events[2].problems
+    assert problem.startswith("proposals[1]: `eta`: must be between")
 
 
-@pytest.mark.parametrize("failure", [LLMUnavailable("down"), LLMRejected("bad key"), LLMBudgetExceeded("spent")])
+def test_the_faults_of_a_repaired_reply_are_kept_too():
+    _, _, events = advise(["no idea", reply(0.1, 9.0)], n=3)
+    assert isinstance(events[-1], ReplyRead)
+    assert events[-1].call == events[-2].call == f"{events[0].call}-repair"
+
+
+def test_what_is_more_than_asked_for_is_said():
+    made, _, events = advise([reply(0.1, 0.2, 0.3)], n=2)
+    assert len(made) == 2
+    assert events[-1].usable == 2
+    assert events[-1].problems == ("3 usable proposals are more than the 2 asked for: the first were taken",)
+
+
+def test_a_prompt_that_cannot_be_made_short_enough_is_not_sent():
+    events, client = [], Scripted([reply(0.1)])
+    with pytest.raises(AdviceError, match="`max_prompt_tokens` is 300") as caught:
+        LanguageAdvisor(client, BRIEF, events.append, max_prompt_tokens=300).propose(EMPTY, 2)
+    assert caught.value.outage
+    assert not client.prompts
+    assert [(type(e), e.error) for e in events] == [(CallFailed, "PromptTooLong")]
+
+
+@pytest.mark.parametrize("limit", [None, 3200])
+def test_a_prompt_can_be_made_again_from_the_journal(tmp_path, limit):
+    brief = full_brief()
+    book = Book(Journal(tmp_path / "j"))
+    start = RunStarted("accuracy", "max", 8, 5, brief.space.default, brief.to_dict())
+    book.record(start)
+    for number, each in enumerate(made_history(brief.space, 30).trials):
+        book.record(TrialStarted(f"t{number}", each.proposal))
+        for seen in each.observations:
+            book.record(ResultReported(f"t{number}", seen))
+        if each.state.ended:
+            book.record(TrialEnded(f"t{number}", each.state, each.failure))
+    client = Scripted([LLMUnavailable("down")])
+    advisor = LanguageAdvisor(client, brief, book.record, insight_of(brief.space, 5), limit)
+    with pytest.raises(AdviceError):
+        advisor.propose(book.history(), 4)
+    book.close()
+
+    again, sent = Book(), None
+    for entry in read_journal(tmp_path / "j"):
+        if isinstance(entry.event, PromptSent):
+            sent = entry.event
+            break
+        again.replay([entry.event])
+    told = Brief.from_dict(again.started.brief)
+    insight = insight_of(told.space, again.started.seed)(again.history()) if sent.informed else None
+    assert "<optimiser>" in client.prompts[0].messages[1].content
+    assert proposal_prompt(told, again.history(), sent.wanted, insight, sent.max_tokens) == client.prompts[0]
+    assert sent.messages == client.prompts[0].messages
+    assert sent.tokens == estimated_tokens(client.prompts[0])
+    assert limit is None or sent.tokens <= limit < estimated_tokens(proposal_prompt(told, again.history(), 4, insight))
+
+
+@pytest.mark.parametrize(
+    ("failure", "kind", "outage"),
+    [
+        (LLMUnavailable("down"), AdviceError, True),
+        (LLMRejected("bad key"), AdviceRejected, True),
+        (LLMBudgetExceeded("spent"), AdviceSpent, False),
+    ],
+)
 @pytest.mark.parametrize("at", [0, 1])
-def test_an_outage_is_named(failure, at):
+def test_an_outage_is_named(failure, kind, outage, at):
     error, client, events = advise([*["no idea"][:at], failure, reply(0.1)])
-    assert isinstance(error, AdviceError)
-    assert error.outage
+    assert type(error) is kind
+    assert error.outage is outage
     assert str(failure) in str(error)
     assert len(client.prompts) == at + 1
     assert isinstance(events[-2], PromptSent)

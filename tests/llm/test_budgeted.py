@@ -5,8 +5,9 @@ from threading import Barrier
 
 import pytest
 
+from automl_gpt_ray.budget import Price
 from automl_gpt_ray.errors import LLMBudgetExceeded, LLMRejected, LLMUnavailable
-from automl_gpt_ray.llm.budgeted import Budgeted, Price, Spent
+from automl_gpt_ray.llm.budgeted import Budgeted, Spent
 from automl_gpt_ray.llm.retrying import Retrying
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.records import Completion, Message, Prompt, Usage
@@ -67,7 +68,7 @@ def test_money_ends_the_budget(prompt):
     client = Budgeted(Scripted([answer(500_000, 0)], repeat_last=True), max_money=1.0, prices=PRICES)
     client.complete(prompt)
     client.complete(prompt)
-    with pytest.raises(LLMBudgetExceeded, match="1 of 1 in money"):
+    with pytest.raises(LLMBudgetExceeded, match="1 of 1 US dollars"):
         client.complete(prompt)
 
 
@@ -79,21 +80,23 @@ def test_money_ends_the_budget(prompt):
         ("m:latest", 1.0),
         ("m-mini", 0.1),
         ("m-mini-0613", 0.1),
-        ("m-maxi", None),
-        ("n", None),
+        ("m-maxi", 1.0),  # not in the table: its highest price
+        ("n", 1.0),
     ],
 )
 def test_the_price_is_that_of_the_model_that_answered(model, money, prompt):
     client = Budgeted(Scripted([answer(1_000_000, 0, model)]), prices=PRICES)
     client.complete(prompt)
-    assert client.spent.money == (money if money is None else pytest.approx(money))
+    assert client.spent.money == pytest.approx(money)
 
 
-def test_a_model_without_a_price_ends_a_budget_of_money(prompt):
-    client = Budgeted(Scripted([answer(model="n"), answer()]), max_money=1.0, prices=PRICES)
-    client.complete(prompt)
-    with pytest.raises(LLMBudgetExceeded, match="without an entry in `prices`"):
-        client.complete(prompt)
+def test_a_prompt_that_must_cost_more_than_is_left_is_not_sent(prompt):
+    script = Scripted([answer()], repeat_last=True)
+    client = Budgeted(script, max_money=1e-6, prices=PRICES)  # about 10 tokens at 0.1 a million or more
+    with pytest.raises(LLMBudgetExceeded, match="0 of 1e-06 US dollars, and the next prompt has about"):
+        client.complete(Prompt((Message("user", "x" * 400),)))
+    assert script.prompts == ()
+    client.complete(Prompt((Message("user", "x" * 40),)))
 
 
 def test_without_prices_money_is_unknown_not_zero(prompt):
@@ -106,11 +109,13 @@ def test_without_prices_money_is_unknown_not_zero(prompt):
 
 def test_unreported_tokens_are_estimated_and_marked(prompt):
     client = Budgeted(Scripted(["x" * 9, answer()]))
-    client.complete(prompt)
+    usage = client.complete(prompt).usage
+    assert usage.estimated
     characters = sum(len(message.content) for message in prompt.messages)
     assert client.spent.prompt_tokens == -(-characters // 4)
     assert client.spent.completion_tokens == 3
-    client.complete(prompt)
+    assert usage == Usage(client.spent.prompt_tokens, 3, estimated=True)
+    assert not client.complete(prompt).usage.estimated
     assert client.spent.estimated
     assert client.spent.estimated_calls == 1
 

@@ -113,10 +113,8 @@ def test_the_openai_package_itself_is_served(serve):
 
 
 def test_it_runs_as_a_program():
-    program = Path(__file__).parents[1] / "llm_server.py"
-    process = subprocess.Popen(
-        [sys.executable, program, "--port", "0", "--latency", "0.01"], stdout=subprocess.PIPE, text=True
-    )
+    command = [sys.executable, "-m", "benchmarks.model_server", "--port", "0", "--latency", "0.01"]
+    process = subprocess.Popen(command, cwd=Path(__file__).parents[2], stdout=subprocess.PIPE, text=True)
     try:
         url = process.stdout.readline().strip()
         client = openai.OpenAI(base_url=url, api_key="k", max_retries=0)

@@ -157,8 +157,27 @@ def test_a_tiny_space_ends_the_run(tmp_path):
 def test_the_time_budget_ends_the_run_even_if_ray_does_not_ask(tmp_path):
     search = LLMSearch(journal=tmp_path)
     search.set_search_properties("loss", "min", {"a": tune.uniform(0, 1)}, time_budget_s=0.01)
+    suggested(search, "t0")
     time.sleep(0.02)
-    assert search.suggest("t0") == Searcher.FINISHED
+    assert search.suggest("t1") == Searcher.FINISHED
+    assert "time budget of 0.01 s" in search.limits.ended_by
+    search.close()
+
+
+def test_it_begins_no_more_trials_than_the_run_has_whatever_ray_counts(tmp_path):
+    search = LLMSearch(default=DEFAULT, max_steps=5, journal=tmp_path)
+    search.set_search_properties("accuracy", "max", SPACE, num_samples=3)
+    for name in "ab":
+        suggested(search, name)
+    search.set_search_properties("accuracy", "max", SPACE, num_samples=1)  # so does Ray after a restore
+    search.close()
+    search.reconcile({"a": True})  # Ray never heard of `b`: it has not begun
+    assert suggested(search, "c") != Searcher.FINISHED
+    assert suggested(search, "d") != Searcher.FINISHED
+    assert suggested(search, "e") == Searcher.FINISHED
+    assert [t.id for t in search.book.history().trials] == ["a", "c", "d"]
+    assert search.limits.ended_by == "all 3 trials were run"
+    search.close()
 
 
 def test_everything_is_journalled_before_it_is_acted_on(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import time
 from pathlib import Path
 
 from ray import tune
@@ -32,4 +33,27 @@ def sometimes_broken(config):
         tune.report({"score": math.nan})
         raise ValueError("loss is NaN")
     for step in range(1, 4):
+        tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
+
+
+def unhurried(config):
+    """The quadratic at leisure; says in `began` at which step this start of it began."""
+    checkpoint = tune.get_checkpoint()
+    start = 0
+    if checkpoint:
+        with checkpoint.as_directory() as folder:
+            start = int((Path(folder) / "step.txt").read_text())
+    top = -((math.log10(config["lr"]) + 2) ** 2)
+    for step in range(start + 1, 9):
+        time.sleep(0.2)
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "step.txt").write_text(str(step))
+            report = {"score": top - 1 / step, "step": step, "began": start}
+            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
+
+
+def leisurely(config):
+    """Takes two seconds for its forty steps."""
+    for step in range(1, 41):
+        time.sleep(0.05)
         tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})

@@ -1,0 +1,111 @@
+"""The end of a run: the best configuration refitted where the job wants it, scored on test data, reported."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from ray.tune import RunConfig, TuneConfig, Tuner
+
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.events import RunEnded, Tested
+from automl_gpt_ray.outcome import Outcome, best_step, summarise
+from automl_gpt_ray.ray_tune.cluster import connect
+from automl_gpt_ray.ray_tune.failure import classify
+from automl_gpt_ray.ray_tune.fit import folder_name, time_attr
+from automl_gpt_ray.ray_tune.prepared import Prepared
+from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.ray_tune.trial import bind, score
+from automl_gpt_ray.records import TrialRecord
+
+
+def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, tell: Tell | None) -> Outcome:
+    """Score the best trial, write down what came of the run, and return it."""
+    book, limits = searcher.book, searcher.limits
+    used, ended_by = limits.used(), limits.ended_by
+    best = book.history().best
+    checkpoint = best_checkpoint(book, best) if best else None
+    if best and checkpoint:
+        connect(prepared.loaded)  # a run that was resumed after its last trial is not connected yet
+    refitted = _refit(prepared, best, folder, tell) if best and checkpoint and prepared.loaded.job.refit else None
+    checkpoint = refitted or checkpoint
+    test, note = _test(prepared, best, checkpoint, tell)
+    if test is not None and best is not None:
+        book.record(Tested(best.id, test))
+    with book.lock:  # a late reply must not come between the end and its summary
+        book.record(RunEnded(ended_by))
+        outcome = summarise(
+            book,
+            name=prepared.loaded.job.name,
+            run_dir=folder,
+            wall_seconds=time.time() - began,
+            ended_by=ended_by,
+            failed=limits.failed,
+            budget=prepared.loaded.job.limits,
+            used=used,
+            journal=searcher.book_path,
+            checkpoint=str(checkpoint) if checkpoint else None,
+            refitted=refitted is not None,
+            test=test,
+            test_note=note,
+        )
+    outcome.save(folder)
+    return outcome
+
+
+def best_checkpoint(book: Book, trial: TrialRecord) -> Path | None:
+    """Return the trial's checkpoint of the best value among those still there; the earliest on a tie."""
+    objective, kept = book.objective, {s: Path(p) for s, p in book.checkpoints(trial.id).items() if Path(p).exists()}
+    values = dict(trial.curve(objective.metric))
+    top = objective.best(values.get(step) for step in kept)
+    return next((path for step, path in sorted(kept.items()) if values.get(step) == top), None)
+
+
+def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | None) -> Path | None:
+    """Train the best configuration on training and validation data, up to its best step.
+
+    A trial of its own under Tune, so that its checkpoint travels like any other. Returns the checkpoint,
+    or None when it failed: the searched one is kept then.
+    """
+    if tell:
+        tell("training the best configuration on training and validation data together …")
+    stop = {time_attr(prepared.loaded): best_step(best, prepared.task.objective)}
+    tuner = Tuner(
+        bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
+        param_space=dict(best.config),
+        tune_config=TuneConfig(trial_dirname_creator=folder_name),
+        run_config=RunConfig(name=_unused(folder, "refit"), storage_path=str(folder), verbose=0, stop=stop),
+    )
+    result = tuner.fit()[0]
+    if result.error or result.checkpoint is None:
+        if tell:
+            tell(f"WARNING: that failed ({classify(result.error)[1] if result.error else 'no checkpoint'})")
+        return None
+    return Path(result.checkpoint.path)
+
+
+def _unused(folder: Path, name: str) -> str:
+    # A driver killed while it refitted leaves a folder behind.
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if not (folder / n).exists())
+
+
+def _test(
+    prepared: Prepared, best: TrialRecord | None, checkpoint: Path | None, tell: Tell | None
+) -> tuple[dict[str, float] | None, str]:
+    """Score the best checkpoint on held-out test data, once; return (metrics, why there are none)."""
+    if best is None:
+        return None, "no trial reported a value"
+    if prepared.evaluate is None:
+        return None, f"`{prepared.loaded.model.trainable}` has no `evaluate` function beside it"
+    if checkpoint is None:
+        return None, "the best trial left no checkpoint"
+    if tell:
+        tell("scoring the best checkpoint on held-out test data …")
+    try:
+        job = prepared.loaded.job
+        return score(prepared.evaluate, best.config, prepared.task, checkpoint, job.resources), ""
+    except Exception as error:  # noqa: BLE001 - the search is paid for: report it even if scoring fails
+        kind, message = classify(error)
+        return None, f"scoring on test data failed ({kind}): {message}"

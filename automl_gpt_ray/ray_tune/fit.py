@@ -1,0 +1,99 @@
+"""The search of a job as Ray Tune runs it: trainable, searcher, scheduler, resources, snapshots."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import ray
+from ray import tune
+from ray.tune import CheckpointConfig
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.stopper import CombinedStopper
+
+from automl_gpt_ray.config import Job, LoadedJob
+from automl_gpt_ray.ray_tune.asha import ResumableASHA
+from automl_gpt_ray.ray_tune.prepared import Prepared
+from automl_gpt_ray.ray_tune.progress import Progress, Tell
+from automl_gpt_ray.ray_tune.results import STEP
+from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.ray_tune.snapshot import known_trials
+from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
+from automl_gpt_ray.ray_tune.trial import bind
+
+EXPERIMENT = "ray"
+SNAPSHOT_S = "1"
+
+
+def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | None) -> None:
+    """Run the trials of a job to their end; those that a killed driver left behind go on where they stood."""
+    job, objective = prepared.loaded.job, prepared.loaded.brief.objective
+    # What Ray's snapshot does not know is trained again: let it be at most a second old.
+    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
+    tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
+        bind(prepared.trainable, prepared.task, job.resources),
+        name=EXPERIMENT,
+        storage_path=str(folder),
+        resume=_resumable(folder, searcher),
+        metric=objective.metric,
+        mode=objective.mode,
+        num_samples=job.trials,
+        search_alg=searcher,
+        scheduler=scheduler(prepared.loaded),
+        stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
+        max_concurrent_trials=job.max_concurrent or _slots(job),
+        # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
+        reuse_actors=job.reuse_actors,
+        trial_dirname_creator=folder_name,
+        verbose=0,
+        callbacks=[Progress(searcher, tell, job.trials)],
+        max_failures=job.retries,
+        raise_on_failed_trial=False,
+        checkpoint_config=CheckpointConfig(
+            num_to_keep=1, checkpoint_score_attribute=objective.metric, checkpoint_score_order=objective.mode
+        ),
+    )
+
+
+def folder_name(trial: Trial) -> str:
+    """Return the folder of a trial: Ray's own spells the configuration out, too long for file systems."""
+    return f"trial_{trial.trial_id}"
+
+
+def time_attr(loaded: LoadedJob) -> str:
+    """Return the result key that counts steps."""
+    # Our trainers count their own steps, which survive a restart; somebody else's may not.
+    ours = loaded.model.trainable.startswith("automl_gpt_ray.")
+    return loaded.job.scheduler.time_attr or (STEP if ours else "training_iteration")
+
+
+def scheduler(loaded: LoadedJob) -> TrialScheduler:
+    """Return the scheduler that the job names."""
+    options, brief = loaded.job.scheduler, loaded.brief
+    if options.type == "none":
+        return FIFOScheduler()  # type: ignore[no-untyped-call]
+    grace = min(options.grace, brief.max_steps)
+    return ResumableASHA(
+        time_attr=time_attr(loaded), max_t=brief.max_steps, grace_period=grace, reduction_factor=options.eta
+    )
+
+
+def _resumable(folder: Path, searcher: LLMSearch) -> bool:
+    """Return whether Ray has something to resume; where it has not, everything under way starts anew."""
+    known = known_trials(folder / EXPERIMENT)
+    if not known:
+        searcher.reconcile({})
+    return bool(known)
+
+
+def _slots(job: Job) -> int | None:
+    """Trials that fit at once; without this limit Tune draws one suggestion ahead, on stale feedback.
+
+    None on somebody's cluster, which may grow while we run.
+    """
+    if job.address or os.environ.get("RAY_ADDRESS"):
+        return None
+    wanted, cluster = job.resources, ray.cluster_resources()  # type: ignore[no-untyped-call]
+    fits = [cluster.get(key, 0.0) // need for key, need in (("CPU", wanted.cpu), ("GPU", wanted.gpu)) if need]
+    return max(1, int(min(fits, default=1)))

@@ -1,0 +1,43 @@
+"""A job whose data and functions were found: everything that can be checked before Ray starts."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+
+from automl_gpt_ray.config import LoadedJob
+from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.ray_tune.trial import Evaluate, Trainable, load_evaluate, load_trainable
+from automl_gpt_ray.training.data_check import check_data
+from automl_gpt_ray.training.task import TrainingTask
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A job whose data and functions were found; nothing has been trained."""
+
+    loaded: LoadedJob
+    task: TrainingTask
+    trainable: Trainable
+    evaluate: Evaluate | None
+
+
+def prepare(loaded: LoadedJob) -> Prepared:
+    """Find everything the job names, and complete its Data Card with what the data really holds.
+
+    Raises:
+        InputError: Data is missing or wrong, or a function cannot be imported.
+    """
+    job = loaded.job
+    trainable = load_trainable(loaded.model, loaded.source)
+    evaluate = load_evaluate(loaded.model, loaded.source)
+    if job.refit and "task" not in inspect.signature(trainable).parameters:
+        rule = f"`{loaded.model.trainable}` must take a second parameter `task` to be refitted"
+        raise JobError(loaded.source, [Problem("refit", rule, "true", "set `refit: false`")])
+    sizes = check_data(loaded.data, job.seed)
+    data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
+    loaded = LoadedJob(job, data, loaded.model, loaded.source)
+    brief = loaded.brief
+    threads = max(1, int(job.resources.cpu))
+    task = TrainingTask(data, brief.objective, brief.max_steps, job.seed, threads)
+    return Prepared(loaded, task, trainable, evaluate)

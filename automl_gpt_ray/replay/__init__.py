@@ -1,0 +1,74 @@
+"""Replay: every decision of a run derived again from its journal, with no call of any model.
+
+    report = replay("runs/iris-20250101-120000")
+    report.different                      # 0: it decided from what it wrote down and nothing else
+    report.differences                    # the first decisions that came out otherwise
+
+Proposals, prompts, what replies were read as, whose turn it was, what was dropped, trust and the
+outcome. Reads the journal twice, writes nothing, and keeps no more of the past than is needed next.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from automl_gpt_ray.events import RunEnded
+from automl_gpt_ray.journal import FILE_NAME, json_values, scan_journal
+from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.outcome import Outcome
+from automl_gpt_ray.replay.checks import Checks
+from automl_gpt_ray.replay.course import Course
+from automl_gpt_ray.replay.ending import KIND, compare_outcome, recompose, saved_outcome
+from automl_gpt_ray.replay.report import Findings, Report
+from automl_gpt_ray.replay.survey import survey
+
+__all__ = ["Report", "replay"]
+
+_ANY: TypeAdapter[Any] = TypeAdapter(Any)
+
+
+def replay(run_dir: str | Path) -> Report:
+    """Derive every decision of a run again and say which came out the same.
+
+    Args:
+        run_dir: Folder of the run, or its journal.
+
+    Raises:
+        JournalError: There is no journal, or it cannot be read.
+    """
+    path = Path(run_dir)
+    path = path / FILE_NAME if path.is_dir() else path
+    seen = survey(path)
+    findings = Findings(_plain(partial(redact, secrets=secrets_in())))
+    _tell_again(path, Course(seen.last_use), findings)
+    return Report(str(path), seen.events, findings.tallies, tuple(findings.differences), seen.notes)
+
+
+def _tell_again(path: Path, course: Course, findings: Findings) -> None:
+    checks, saved = Checks(course, findings), saved_outcome(path.parent)
+    ending: tuple[int, Outcome | None] | None = None
+    for entry in scan_journal(path):
+        if entry is None:
+            continue
+        checks.feed(entry)
+        if isinstance(entry.event, RunEnded):
+            known = saved is not None and course.whole
+            ending = entry.seq, recompose(course.book, saved, entry.event.reason) if saved and known else None
+    checks.finish()
+    if ending is None:
+        return
+    seq, derived = ending
+    if saved is None or derived is None:
+        why = "events before it cannot be read" if saved else "no outcome was saved beside the journal"
+        findings.not_derivable(KIND, why)
+    else:
+        compare_outcome(findings, seq, saved, derived)
+
+
+def _plain(clean: Callable[[str], str]) -> Callable[[Any], Any]:
+    return lambda record: json_values(_ANY.dump_python(record, mode="json"), clean)
