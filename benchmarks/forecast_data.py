@@ -97,7 +97,8 @@ SUITES = tuple(_TASKS)
 
 def unit_vector(config: Mapping[str, float], ranges: dict[str, tuple[float, float, str]]) -> Array:
     """Return one configuration in the unit cube of `ranges`, shape (d,)."""
-    return np.asarray(_unit(pd.DataFrame([dict(config)]), ranges)[0])
+    vector: Array = _unit(pd.DataFrame([dict(config)]), ranges)[0]
+    return vector
 
 
 def _unit(rows: pd.DataFrame, ranges: dict[str, tuple[float, float, str]]) -> Array:
