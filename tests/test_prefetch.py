@@ -222,11 +222,7 @@ def test_language_proposals_are_dropped_after_too_many_bests(supply, journalled)
     assert book.queued("language")  # old, but served
     book.record(TrialEnded("t1", TrialState.FAILED, "oom"))
     # ... for as long as no call could have been made since.
-<<<<<<< HEAD
     until(lambda: made._drop_outdated() is not None and not book.queued("language"))
-=======
-    until(lambda: made._drop_outdated(made._recent()) or not book.queued("language"))
->>>>>>> replay
     made.take("t2")
     assert "too much has been learned" in of_kind(book, ProposalDropped, journal)[-1].reason
     assert book.history().trials[-1].proposal.source != "language"
