@@ -24,7 +24,7 @@ from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
-SLICES = 26
+SLICES = 10
 """A full training is planned again this often, at most."""
 
 

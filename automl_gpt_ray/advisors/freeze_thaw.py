@@ -7,6 +7,7 @@ best, by expected improvement. Every proposal carries the predicted log it was j
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import final
 
 import numpy as np
@@ -15,7 +16,7 @@ from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.curves.candidates import pool
 from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
 from automl_gpt_ray.curves.planner import plan
-from automl_gpt_ray.curves.predictor import Array, Context, Query
+from automl_gpt_ray.curves.predictor import Array, Context, Forecasts, Query
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
 from automl_gpt_ray.curves.reading import untried as untried_curve
 from automl_gpt_ray.records import Config, History, Proposal
@@ -91,5 +92,5 @@ class _Fitted:
     def __init__(self, model: FittedCurves) -> None:
         self._model = model
 
-    def predict(self, context: Context, queries: list[Query]) -> object:
+    def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
         return self._model.predict(queries)
