@@ -5,6 +5,7 @@ Knows their names, and how each becomes an Arrow table or an array of images.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -59,4 +60,10 @@ def _bunch(card: DataCard) -> Any:
     if name not in _LOADERS:
         rule = "must be a set that scikit-learn bundles"
         raise DataError(card.name, [Problem("load.name", rule, shown(name), did_you_mean(str(name), _LOADERS))])
+    return _loaded(name)
+
+
+@cache
+def _loaded(name: str) -> Any:
+    # A checkpoint is scored by loading its split anew; reading a set's file takes longer than the scoring.
     return _LOADERS[name]()

@@ -85,7 +85,14 @@ def _roc_auc(labels: Labels, probabilities: Floats) -> float:
 
 
 def _one_auc(positive: npt.NDArray[np.bool_], score: Floats) -> float:
-    return float(sk.roc_auc_score(positive, score)) if 0 < positive.sum() < len(positive) else math.nan
+    # The Mann-Whitney statistic with mean ranks on ties: what scikit-learn computes, in a hundredth of its time.
+    count = int(positive.sum())
+    if not 0 < count < len(positive):
+        return math.nan
+    _, inverse, sizes = np.unique(score, return_inverse=True, return_counts=True)
+    mean_ranks = np.cumsum(sizes) - (sizes - 1) / 2.0
+    total = float(mean_ranks[inverse][positive].sum())
+    return (total - count * (count + 1) / 2.0) / (count * (len(positive) - count))
 
 
 def _average_precision(labels: Labels, probabilities: Floats) -> float:
