@@ -98,6 +98,6 @@ def test_run_writes_raw_results_goes_on_and_refuses_another_setting(tmp_path):
     runs = list(read(tmp_path))
     assert {r.key.method for r in runs} == {"random+asha", "default"}
     assert max(len(r.columns["value"]) for r in runs) == 90
-    assert (tmp_path / "tables.md").read_text().count("| random+asha |") == 2
+    assert (tmp_path / "tables.md").read_text().count("| default |") == 2
     assert "0 to do" in call("--trainings", "3").stdout
     assert "give another --out" in call("--trainings", "4").stderr
