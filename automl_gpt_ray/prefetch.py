@@ -147,7 +147,7 @@ class Prefetcher:
         with self._wake:
             if self._broken:
                 raise self._broken
-            self._drop_outdated()
+            recent = self._drop_outdated()
             waits, urgent, unasked = self._outages.waits, self._urgent(), self._outages.messages
             history = self._book.history()  # last: `waits` may have written something down
             chosen = pick(history, self._choose, unasked, waits, urgent)
@@ -156,8 +156,7 @@ class Prefetcher:
                 return None
             self._missed_at = None
             self._demand.took()
-            shares, recent = self._shares(history), self._recent()
-            self._book.record(TrialStarted(trial_id, chosen, shares, unasked, waits, urgent, recent))
+            self._book.record(TrialStarted(trial_id, chosen, self._shares(history), unasked, waits, urgent, recent))
             self._wake.notify_all()
             return chosen
 
@@ -177,17 +176,18 @@ class Prefetcher:
         self.exhausted = self.exhausted or drawn is None
         return drawn
 
-    def _drop_outdated(self) -> None:
+    def _drop_outdated(self) -> dict[str, int]:
         recent = self._recent()
         rules = {source: lane.rule for source, lane in self._lanes.items()}
         for queued in outdated(self._book, rules, self._outages.messages, recent):
             self._book.record(ProposalDropped(queued.id, OUTDATED, recent.get(queued.source, 0)))
+        return recent
 
     def _recent(self) -> dict[str, int]:
         """Return source to what was learned within its last two calls, which no proposal of it can know yet."""
         self._demand.look()
         since = {
-            source: self._book.epochs_since(self._demand.version_before(2 * self._latency(lane)))
+            source: self._book.epochs_since(self._demand.version_before(2 * (lane.latency or self._latency(lane))))
             for source, lane in self._lanes.items()
         }
         return {source: epochs for source, epochs in since.items() if epochs}

@@ -143,6 +143,24 @@ class SearchSpace:
             [p.to_unit(config[n]) if n in config else math.nan for n, p in self.searched.items()], dtype=float
         )
 
+    def to_vector(self, config: Config) -> np.ndarray[Any, np.dtype[np.float64]]:
+        """Return what models of configurations read, shape (`vector_size`,), every entry in [0, 1].
+
+        A number stands as its place in its range, a choice as one entry an option (1 for the one taken). A
+        parameter with a condition has one more entry, 1 where it exists; where it does not, its others stand
+        at the centre (a number) or at 0 (a choice).
+        """
+        return np.array(
+            [entry for name, p in self.searched.items() for entry in _entries(p, config, name)], dtype=float
+        )
+
+    @property
+    def vector_size(self) -> int:
+        """How many entries `to_vector` returns."""
+        return sum(
+            (len(p.choices) if isinstance(p, ChoiceParameter) else 1) + bool(p.when) for p in self.searched.values()
+        )
+
     def key(self, config: Config) -> str:
         """Return a text equal for configurations that train the same (12 significant digits)."""
         return config_key(config)
@@ -226,6 +244,15 @@ def _name_problems(names: Iterable[str]) -> list[Problem]:
 
 def _conditions(parameter: Parameter) -> str:
     return " and ".join(f"{n} is {' or '.join(map(repr, v))}" for n, v in parameter.when.items())
+
+
+def _entries(parameter: Parameter, config: Config, name: str) -> list[float]:
+    active = name in config
+    exists = [float(active)] if parameter.when else []
+    if isinstance(parameter, ChoiceParameter):
+        chosen = parameter.index(config[name]) if active else -1
+        return exists + [float(i == chosen) for i in range(len(parameter.choices))]
+    return [*exists, parameter.to_unit(config[name]) if active else 0.5]
 
 
 def _among(value: Scalar, values: list[Scalar]) -> bool:

@@ -218,11 +218,11 @@ def test_language_proposals_are_dropped_after_too_many_bests(supply, journalled)
     for number in range(1, LANGUAGE.fresh_epochs + 1):
         book.record(TrialStarted(f"b{number}", proposed({**PLAIN.default, "depth": 3 + number}, number)))
         book.record(ResultReported(f"b{number}", Observation(1, {"accuracy": 0.1 * number}, 1.0)))
-    made._drop_outdated()
+    made._drop_outdated(made._recent())
     assert book.queued("language")  # old, but served
     book.record(TrialEnded("t1", TrialState.FAILED, "oom"))
     # ... for as long as no call could have been made since.
-    until(lambda: made._drop_outdated() or not book.queued("language"))
+    until(lambda: made._drop_outdated() is not None and not book.queued("language"))
     made.take("t2")
     assert "too much has been learned" in of_kind(book, ProposalDropped, journal)[-1].reason
     assert book.history().trials[-1].proposal.source != "language"

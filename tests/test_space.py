@@ -174,3 +174,19 @@ def test_every_configuration_of_a_finite_space():
     assert space.configurations(7) is None
     assert SearchSpace({"x": FloatParameter(low=0, high=1)}).configurations(10**6) is None
     assert SearchSpace({"x": IntParameter(low=0, high=10**9)}).configurations(1000) is None
+
+
+@given(seeds)
+def test_vectors_lie_in_the_unit_cube(seed):
+    vector = SPACE.to_vector(SPACE.sample(np.random.default_rng(seed)))
+    assert vector.shape == (SPACE.vector_size,)
+    assert ((vector >= 0) & (vector <= 1)).all()
+
+
+def test_a_vector_tells_choices_and_existence_apart():
+    # booster (2), eta, max_depth, rate_drop (exists, value), skip (exists, 2)
+    there = SPACE.to_vector(FULL)
+    assert there[[0, 1, 4, 6, 7, 8]].tolist() == [0, 1, 1, 1, 0, 1]
+    gone = SPACE.to_vector({"booster": "gbtree", "eta": 0.1, "max_depth": 3, "seed": 7})
+    assert gone[[0, 1]].tolist() == [1, 0]
+    assert gone[4:].tolist() == [0, 0.5, 0, 0, 0]

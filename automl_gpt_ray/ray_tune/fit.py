@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 
 import ray
@@ -12,13 +13,14 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import CombinedStopper
 
+from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from automl_gpt_ray.ray_tune.snapshot import known_trials
+from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
 from automl_gpt_ray.ray_tune.trial import bind
 
@@ -79,11 +81,18 @@ def scheduler(loaded: LoadedJob) -> TrialScheduler:
     )
 
 
+def newest_checkpoint(book: Book, trial_id: str) -> Path | None:
+    """Return the latest checkpoint of a trial that is still there, None where there is none."""
+    kept = sorted(book.checkpoints(trial_id).items(), reverse=True)
+    return next((path for _, name in kept if (path := Path(name)).exists()), None)
+
+
 def _resumable(folder: Path, searcher: LLMSearch) -> bool:
     """Return whether Ray has something to resume; where it has not, everything under way starts anew."""
     known = known_trials(folder / EXPERIMENT)
     if not known:
         searcher.reconcile({})
+    mend_checkpoints(folder / EXPERIMENT, partial(newest_checkpoint, searcher.book))
     return bool(known)
 
 

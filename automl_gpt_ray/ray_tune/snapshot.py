@@ -6,8 +6,9 @@ Ray writes it every few seconds (TUNE_GLOBAL_CHECKPOINT_S); our journal is alway
 from __future__ import annotations
 
 import json
+import re
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from typing import Any
 COPY = ".journal.json"
 PATTERN = "experiment_state-*.json"
 _ENDED = ("TERMINATED", "ERROR")
+_CHECKPOINT = re.compile(r"checkpoint_\d{6}")
 
 
 def known_trials(folder: Path) -> Mapping[str, bool] | None:
@@ -23,12 +25,50 @@ def known_trials(folder: Path) -> Mapping[str, bool] | None:
     Args:
         folder: Of the experiment. The newest snapshot is read, as `Tuner.restore` does.
     """
+    trials = _snapshot(folder)
+    if trials is None:
+        return None
+    return {str(trial["trial_id"]): _status(trial) in _ENDED for trial, _ in trials}
+
+
+def mend_checkpoints(folder: Path, newest: Callable[[str], Path | None]) -> list[str]:
+    """Put the newest checkpoint of a trial where the snapshot looks for an older one that Ray has deleted since.
+
+    Ray deletes what `num_to_keep` does not keep at once, and snapshots later: a driver killed between the
+    two leaves a snapshot whose trials cannot be resumed (they would fail).
+
+    Args:
+        folder: Of the experiment; each trial's folder in it is `trial_<id>`.
+        newest: Trial id to its newest checkpoint that is whole, or None.
+
+    Returns:
+        The ids of the trials that were helped.
+    """
+    mended = []
+    for trial, metadata in _snapshot(folder) or ():
+        found, wanted = newest(str(trial["trial_id"])), set(_CHECKPOINT.findall(_text(metadata)))
+        missing = [path for name in wanted if not (path := folder / f"trial_{trial['trial_id']}" / name).exists()]
+        if _status(trial) in _ENDED or found is None or not missing:
+            continue
+        for path in missing:
+            shutil.copytree(found, path)
+        mended.append(str(trial["trial_id"]))
+    return mended
+
+
+def _text(metadata: Mapping[str, Any]) -> str:
+    # A pickle, written out in hexadecimal; the names in it are looked for, and nothing of it is loaded.
+    manager = metadata.get("checkpoint_manager") or {}
+    return bytes.fromhex(manager.get("value", "")).decode("latin-1")
+
+
+def _snapshot(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
     newest = max(folder.glob(PATTERN), default=None, key=lambda path: path.name)
     if newest is None:
         return None
     try:
-        trials = [json.loads(trial) for trial, _ in json.loads(newest.read_text(encoding="utf-8"))["trial_data"]]
-        return {str(trial["trial_id"]): _status(trial) in _ENDED for trial in trials}
+        data = json.loads(newest.read_text(encoding="utf-8"))["trial_data"]
+        return [(json.loads(trial), json.loads(metadata)) for trial, metadata in data]
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -1,0 +1,137 @@
+"""The freeze-thaw planner: which trial, paused or new, runs next, and for how many steps.
+
+Compute goes to whatever has the highest expected improvement of the final value over the best value so far,
+per step where the budget no longer covers a full training (Swersky et al. 2014; expected improvement rather
+than entropy search). Running trials are believed to reach what is predicted of them, so that workers do not
+pile on one region. A pure function of its arguments.
+
+    EI(f) = s (r Phi(r) + phi(r)),   r = (mean - target) / s        over the final z of `curves.scale`
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import ndtr
+
+from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.predictor import Array
+
+MARGIN = 1e-3
+BELIEVED = 1e-4
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What it takes besides training, in steps: to bring a paused trial back, and to start one."""
+
+    resume: float = 0.0
+    start: float = 0.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs next.
+
+    Attributes:
+        trial: The paused trial to go on with, or None for a new one.
+        candidate: Position of the candidate to start, or None where a trial goes on.
+        steps: For how many steps, before planning again.
+        improvement: Its expected improvement, in z.
+        target: What was to be improved on, in z.
+    """
+
+    trial: str | None
+    candidate: int | None
+    steps: int
+    improvement: float
+    target: float
+
+
+def plan(
+    model: FittedCurves,
+    candidates: Array,
+    running: Sequence[str] = (),
+    starting: Array | None = None,
+    unavailable: Sequence[str] = (),
+    steps: int = 1,
+    budget: float = np.inf,
+    costs: Costs | None = None,
+) -> Plan | None:
+    """Return what runs next, or None where nothing can: no candidate, and no trial that may go on.
+
+    Args:
+        model: Of the trials so far.
+        candidates: New configurations, shape (m, d).
+        running: Trials that run now; they are believed to reach their predicted finals.
+        starting: Configurations about to start that have no curve yet, shape (k, d); believed likewise.
+        unavailable: Trials that cannot go on: failed, or without a checkpoint.
+        steps: How many to run before planning again; fewer where a trial needs fewer.
+        budget: Steps left for all workers together.
+        costs: Of pausing and starting.
+    """
+    context, costs = model.context, costs or Costs()
+    mean, var = model.known() if context.curves else (np.empty(0), np.empty(0))
+    busy = set(running)
+    held = np.array([c.key in busy for c in context.curves], dtype=bool)
+    target = goal(model, mean)
+    rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
+    barred = busy | set(unavailable)
+    able = np.array([c.key not in barred and not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
+    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
+    old[~able] = -np.inf
+    new = _of_candidates(model, candidates, mean, held, starting, target)
+    new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
+    best_old = int(np.argmax(old)) if len(old) else -1
+    best_new = int(np.argmax(new)) if len(new) else -1
+    if best_new >= 0 and (best_old < 0 or new[best_new] > old[best_old]):
+        return Plan(None, best_new, min(steps, context.max_step), float(new[best_new]), target)
+    if best_old < 0 or not np.isfinite(old[best_old]):
+        return None
+    return Plan(context.curves[best_old].key, None, int(min(steps, rest[best_old])), float(old[best_old]), target)
+
+
+def goal(model: FittedCurves, mean: Array) -> float:
+    """Return the value to improve on: the best reached so far, without its noise, and a small margin.
+
+    Args:
+        model: Of the trials so far.
+        mean: Their predicted finals, shape (curves,).
+    """
+    reached = model.reached()
+    if not len(reached):
+        return model.process.centre
+    best = float(reached.max())
+    return best + MARGIN * max(float(mean.max()) - float(np.median(mean)), 0.0)
+
+
+def expected_improvement(mean: Array, var: Array, target: float) -> Array:
+    """Return the expected improvement of normal beliefs over `target`, shape of `mean`, at least 0."""
+    sd = np.sqrt(var)
+    r = (mean - target) / sd
+    return np.asarray(np.maximum(sd * (r * ndtr(r) + np.exp(-0.5 * r * r) / np.sqrt(2 * np.pi)), 0.0))
+
+
+def _of_candidates(
+    model: FittedCurves, candidates: Array, mean: Array, held: Array, starting: Array | None, target: float
+) -> Array:
+    if not len(candidates):
+        return np.empty(0)
+    process = model.process
+    believed = (
+        [np.stack([c.vector for c, h in zip(model.context.curves, held, strict=True) if h])] if held.any() else []
+    )
+    values = [mean[held]] if held.any() else []
+    if starting is not None and len(starting):
+        believed, values = [*believed, starting], [*values, process.finals(starting)[0]]
+    if believed:
+        where, what = np.concatenate(believed), np.concatenate(values)
+        process = process.and_also(where, what, np.full(len(what), BELIEVED))
+    return expected_improvement(*process.finals(candidates), target)
+
+
+def _affordable(needed: Array, budget: float) -> Array:
+    """Return the share of the way to the final value that the budget still covers, in [0, 1]."""
+    return np.clip(budget / np.maximum(needed, 1.0), 0.0, 1.0)
