@@ -4,7 +4,7 @@
     python -m benchmarks.crash --quick        # 6 kills
 
 Each run has a language model behind a real server. It is killed up to three times, at moments drawn
-uniformly over its length, then carried on to its end. What must hold is read from the journal as it stood
+uniformly, then carried on to its end. What must hold is read from the journal as it stood
 at each kill and at the end.
 """
 
@@ -31,8 +31,9 @@ from benchmarks.server_process import ServerProcess
 
 TRIALS = 8
 KILLS_A_RUN = 3
-# From the start of a driver to its first trial, and to the end of a run that nobody disturbs.
-WINDOW_S = (2.0, 16.0)
+# Most kills come while trials train: so long after a driver's first event at most. Others while it starts.
+TRAINING_S, STARTING_S = 7.0, 8.0
+EARLY = 0.2
 LONGEST_S = 300.0
 
 
@@ -92,7 +93,7 @@ def one_run(folder: Path, url: str, kills: int, rng: random.Random, tally: Tally
     command = ["run", str(job), "--run-dir", str(run_dir)]
     seen: list[list[Entry]] = []
     for _ in range(kills):
-        _killed(command, rng.uniform(*WINDOW_S))
+        _killed(command, run_dir, rng)
         tally.kills += 1
         seen.append(_entries(run_dir))
         command = ["run", "--resume", str(run_dir)] if (run_dir / "job.json").exists() else command
@@ -107,15 +108,24 @@ def one_run(folder: Path, url: str, kills: int, rng: random.Random, tally: Tally
     _count(seen, _entries(run_dir), tally)
 
 
-def _killed(command: list[str], seconds: float) -> None:
+def _killed(command: list[str], run_dir: Path, rng: random.Random) -> None:
+    """Start a driver and kill it: sometimes while it starts, mostly at some moment of its training."""
+    known = len(_entries(run_dir))
     driver = subprocess.Popen(  # noqa: S603 - ours
         _python(command), env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
+    early = rng.random() < EARLY
+    while not early and driver.poll() is None and not _under_way(_entries(run_dir)[known:]):
+        time.sleep(0.1)
     try:
-        driver.wait(seconds)
+        driver.wait(rng.uniform(0.0, STARTING_S if early else TRAINING_S))
     except subprocess.TimeoutExpired:
         driver.kill()
         driver.wait()
+
+
+def _under_way(entries: list[Entry]) -> bool:
+    return any(entry.event.kind in ("trial_started", "result") for entry in entries)
 
 
 def _count(seen: list[list[Entry]], final: list[Entry], tally: Tally) -> None:

@@ -68,7 +68,6 @@ class Recipe:
 
 _WIDE = {"test_share": 0.3, "validation_share": 0.4}
 _SCARCE = {"test_share": 0.4, "validation_share": 0.75}
-_TABLE = {"input_type": "tabular", "image_shape": None, "test_share": 0.5, "validation_share": 0.5}
 RECIPES = (
     Recipe("xgboost-breast_cancer", "xgboost", "breast_cancer", "log_loss", _WIDE),
     Recipe("xgboost-wine", "xgboost", "wine", "log_loss", _WIDE),
@@ -77,7 +76,6 @@ RECIPES = (
     Recipe("xgboost-breast_cancer_85", "xgboost", "breast_cancer", "log_loss", _SCARCE),
     Recipe("xgboost-diabetes_66", "xgboost", "diabetes", "rmse", _SCARCE),
     Recipe("cnn-digits_360", "small_cnn", "digits", "accuracy", {"test_share": 0.6, "validation_share": 0.5}),
-    Recipe("xgboost-digits_449", "xgboost", "digits", "log_loss", _TABLE),
 )
 """Numbers at the end of a name: training examples, where they were made few."""
 

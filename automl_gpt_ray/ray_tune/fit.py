@@ -40,7 +40,7 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
         resume=_resumable(folder, searcher),
         metric=objective.metric,
         mode=objective.mode,
-        num_samples=job.trials,
+        num_samples=-1,  # the searcher counts: Ray's own count lags after a restore, and cannot grow with the job
         search_alg=searcher,
         scheduler=scheduler(prepared.loaded),
         stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
@@ -88,12 +88,14 @@ def newest_checkpoint(book: Book, trial_id: str) -> Path | None:
 
 
 def _resumable(folder: Path, searcher: LLMSearch) -> bool:
-    """Return whether Ray has something to resume; where it has not, everything under way starts anew."""
-    known = known_trials(folder / EXPERIMENT)
-    if not known:
+    """Return whether Ray has trials to resume; where it has none, what was under way starts anew."""
+    known = known_trials(folder / EXPERIMENT) or {}
+    under_way = {trial.id for trial in searcher.book.history().trials if not trial.state.ended}
+    if not under_way & {trial for trial, ended in known.items() if not ended}:
         searcher.reconcile({})
+        return False
     mend_checkpoints(folder / EXPERIMENT, partial(newest_checkpoint, searcher.book))
-    return bool(known)
+    return True
 
 
 def _slots(job: Job) -> int | None:

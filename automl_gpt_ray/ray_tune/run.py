@@ -94,6 +94,7 @@ def _to_the_end(prepared: Prepared, llm: LLMClient | None, folder: Path, tell: T
         if not _ended(searcher):
             connect(prepared.loaded)
             search(prepared, searcher, folder, tell)
+            searcher.stop_asking()
         elif tell:
             tell(f"this run had ended: {searcher.limits.ended_by}")
         return finish(prepared, searcher, folder, began, tell)

@@ -232,10 +232,14 @@ class LLMSearch(Searcher):
         self._limits = None  # counted anew: a trial that was sent back has not begun
         self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
-    def close(self) -> None:
-        """Stop the background workers and close the journal; both open again on use."""
+    def stop_asking(self) -> None:
+        """Stop the background workers: the search is over, and no further reply would be of use."""
         if self._supply:
             self._supply.stop()
+
+    def close(self) -> None:
+        """Stop the background workers and close the journal; both open again on use."""
+        self.stop_asking()
         if self._book:
             self._book.close()
         self._supply = self._book = self._limits = None

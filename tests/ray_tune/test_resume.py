@@ -158,6 +158,9 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["best_trial"] == outcome.best_trial
     assert f"this run had ended: all {TRIALS} trials were run" in again.stderr
+    more = python(*command, "--resume", folder, "--trials", TRIALS + 2, "--json")
+    assert more.returncode == 0, more.stderr
+    assert json.loads(more.stdout)["trials"]["total"] == TRIALS + 2
     check_replay(folder)
 
 
