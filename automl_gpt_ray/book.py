@@ -62,8 +62,7 @@ class Book:
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal
         self._lock = threading.RLock()
-        self.version = 0
-        self.seconds = 0.0
+        self.version, self.seconds = 0, 0.0
         self._latest: float | None = None
         self.ended_version = 0
         self._epochs: list[int] = []

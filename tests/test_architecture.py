@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
     ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
-    ("demand", "lanes", "queue_rules", "asktell", "opening", "outages", "plan", "prefetch", "run_budget"),
+    ("demand", "lanes", "planner", "queue_rules", "asktell", "opening", "outages", "plan", "prefetch", "run_budget"),
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),

@@ -33,6 +33,7 @@ from automl_gpt_ray.events import (
     TeamFormed,
     TrialEnded,
     TrialRequeued,
+    TrialResumed,
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
@@ -58,6 +59,7 @@ EVENTS = (
     Scored("t1", {"accuracy": 0.75, "loss": math.inf}),
     CheckpointSaved("t1", 1, "/somewhere/trial_t1/checkpoint_000000"),
     TrialRequeued("t2", "Ray did not know of it"),
+    TrialResumed("t2", "it promises most"),
     ReplyRead("c1", 2, ("proposals[1]: twice",)),
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),

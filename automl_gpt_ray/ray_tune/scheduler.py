@@ -41,7 +41,7 @@ class Desk(Protocol):
         ...
 
     def ready(self) -> list[Proposal]:
-        """Return the proposals that could start now."""
+        """Return the proposals that could start now; none once there are trials enough."""
         ...
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:

@@ -25,6 +25,7 @@ from small_runs import (
 from automl_gpt_ray.advisors.advisor import Advisor, taken
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst
+from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
@@ -54,7 +55,12 @@ def classical(sampler):
     return lambda space, seed=0: DefaultFirst(ClassicalAdvisor(space, seed, sampler, startup=4), space)
 
 
+def freeze_thaw(space, seed=0):
+    return DefaultFirst(FreezeThawAdvisor(space, seed), space)
+
+
 MAKERS = {
+    "freeze-thaw": freeze_thaw,
     "tpe": classical("tpe"),
     "gp": classical("gp"),
     "random": classical("random"),
