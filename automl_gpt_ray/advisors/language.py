@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
+from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
@@ -25,6 +26,7 @@ from automl_gpt_ray.errors import (
 from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
 from automl_gpt_ray.prompts.tokens import estimated_tokens
@@ -90,6 +92,8 @@ class LanguageAdvisor:
         except LLMError as error:
             self._record(CallFailed(call, type(error).__name__, str(error)))
             raise _advice_error(error) from error
+        # Whatever a server echoes: what is read from here on is shown, trained under and written down.
+        answer = replace(answer, text=redact(answer.text, secrets_in()))
         self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
         return answer
 

@@ -13,6 +13,7 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from automl_gpt_ray.events import CheckpointSaved, TrialEnded
+from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.outcome import WARNINGS
 from automl_gpt_ray.ray_tune.failure import failure_of
 from automl_gpt_ray.ray_tune.results import step_of
@@ -108,4 +109,5 @@ class Progress(Callback):
 
     def _say(self, line: str) -> None:
         if self._tell:
-            self._tell(f"[{time.monotonic() - self._began:5.0f} s] {line}")
+            # A failed trial's message, or a model's reason, may quote what should not be seen.
+            self._tell(f"[{time.monotonic() - self._began:5.0f} s] {redact(line, secrets_in())}")
