@@ -10,11 +10,11 @@ journal. Implementations: `language`, `classical`, `local`; `default_first` and 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from typing import Protocol, runtime_checkable
+from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 
-from automl_gpt_ray.records import Config, History, PredictedLog, Proposal
+from automl_gpt_ray.records import Config, History, PredictedLog, Proposal, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
 SMALL = 2000
@@ -59,9 +59,31 @@ def proposal(
     )
 
 
+@final
+class _Tried:
+    """The keys of a history's trials; those of a later history of the same run cost only what is new."""
+
+    def __init__(self) -> None:
+        self._known: tuple[tuple[TrialRecord, ...], frozenset[str]] = ((), frozenset())
+
+    def keys(self, trials: tuple[TrialRecord, ...]) -> frozenset[str]:
+        """Return the keys of `trials`; safe to call from several threads."""
+        before, keys = self._known
+        last = len(before) - 1
+        # Trials only follow each other; where one was taken out, all after it moved.
+        grown = last < len(trials) and all(trials[i].proposal is before[i].proposal for i in {0, last} if last >= 0)
+        rest = trials[len(before) :] if grown else trials
+        keys = keys.union(t.proposal.key for t in rest) if grown else frozenset(t.proposal.key for t in rest)
+        self._known = (trials, keys)
+        return keys
+
+
+_TRIED = _Tried()
+
+
 def taken(history: History) -> set[str]:
     """Return the `SearchSpace.key`s of every configuration that ran, runs or waits."""
-    return {t.proposal.key for t in history.trials} | {p.key for p in history.pending}
+    return {*_TRIED.keys(history.trials), *(p.key for p in history.pending)}
 
 
 def untried(

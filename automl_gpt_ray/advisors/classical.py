@@ -38,9 +38,9 @@ from automl_gpt_ray.space import SearchSpace
 
 SOURCE = "classical"
 SamplerName = Literal["tpe", "gp", "random"]
-# A study beyond this many trials costs seconds a call and teaches the sampler nothing new: the best and
-# the latest are kept.
-MAX_TOLD = 1000
+# Rebuilding a larger study holds the interpreter for longer than Ray's event loop can wait, and teaches the
+# sampler little: the best and the latest are kept.
+MAX_TOLD = 400
 TRIES = 20
 
 # Said once, for good and about this file only: `warnings.catch_warnings` would take the filters away

@@ -246,3 +246,18 @@ def test_the_default_is_not_lost_with_a_silent_advisor():
     assert [p.config for p in advisor.propose(empty, 3)] == [PLAIN.default]
     with pytest.raises(AdviceError, match="nothing to say"):
         advisor.propose(replace(empty, trials=(trial(1, PLAIN.default, [0.5]),)), 3)
+
+
+def test_what_was_tried_is_told_of_any_history_in_any_order():
+    long = made_history(PLAIN, 30)
+    parts = [
+        long.trials[:10],
+        long.trials,
+        long.trials[:3],
+        (),
+        (*long.trials[:5], *long.trials[6:]),
+        long.trials[::-1],
+    ]
+    for trials in [*parts, *parts[::-1]]:
+        history = replace(long, trials=trials, pending=(proposed(PLAIN.default, 99),))
+        assert taken(history) == {PLAIN.key(c) for c in [*(t.config for t in trials), PLAIN.default]}
