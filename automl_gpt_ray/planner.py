@@ -1,10 +1,10 @@
 """The planner: whether a trial goes on, and what a free worker does next, a new trial or a paused one.
 
 Searcher and scheduler share one, so that new configurations and paused trials compete in one pool. It
-decides by what `curves.planner` expects of each; where the model is fitted (seconds, perhaps) it is in the
-background, and decisions use the latest fit, brought up to date in milliseconds.
+decides by what `curves.planner` expects of each. The model is fitted anew now and then, in the call that
+needs it (up to seconds), and brought up to date in milliseconds in between.
 
-    planner = Planner(space, seed=0)
+    planner = Planner(space, max_step=50)
     planner.after(history, "t3", ready)       # Choice: t3 again, or what else; t3 is paused then
     planner.next(history, ready)              # Choice, or None: nothing is worth running
 """

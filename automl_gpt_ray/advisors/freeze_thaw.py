@@ -43,7 +43,7 @@ class FreezeThawAdvisor:
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` proposals, best first; random ones while few trials have reported."""
-        rng, known = generator(self._seed, history, salt=5), set(taken(history))
+        rng, known = generator(self._seed, history, salt=5), taken(history)
         if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
         model = FreezeThaw().fit(context_of(history, self._space))

@@ -9,6 +9,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import AsyncHyperBandScheduler
 
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import History
 
 
@@ -25,7 +26,7 @@ class ResumableASHA(AsyncHyperBandScheduler):
         """Enter a trial; before the first one, what earlier trials reached."""
         if not self._filled:
             self._filled = True
-            searcher = _searcher(tune_controller.search_alg)
+            searcher = unwrapped(tune_controller.search_alg, LLMSearch)
             if searcher is not None:
                 self._fill(searcher.book.history())
         super().on_trial_add(tune_controller, trial)
@@ -36,10 +37,3 @@ class ResumableASHA(AsyncHyperBandScheduler):
             asked_for_its_id: Any = SimpleNamespace(trial_id=trial.id)
             for step, value in trial.curve(history.objective.metric):
                 bracket.on_result(asked_for_its_id, step, history.objective.sign * value)
-
-
-def _searcher(search_alg: Any) -> LLMSearch | None:
-    # Ray wraps searchers, some several times.
-    while search_alg is not None and not isinstance(search_alg, LLMSearch):
-        search_alg = getattr(search_alg, "searcher", None)
-    return search_alg

@@ -1,11 +1,7 @@
-"""`ReviewScheduler`: trials freeze and thaw, in anybody's `tune.Tuner`, together with `LLMSearch`.
+"""`ReviewScheduler`: trials freeze and thaw, together with a searcher that shares its planner (`Desk`).
 
-    search = LLMSearch(metric="accuracy", mode="max", max_steps=50)
-    tune.Tuner(
-        trainable,
-        param_space=...,
-        tune_config=tune.TuneConfig(search_alg=search, scheduler=ReviewScheduler(slots=4), num_samples=200),
-    )
+`LLMSearch` is no such searcher yet: with it, as with anybody else's, trials run in the order of their
+suggestion. `benchmarks.freeze_thaw.PlannedSearch` is one.
 
 A trial that reports at a milestone is paused where something else, paused or new, promises more; a free
 worker goes to whatever promises most. The searcher hands out a new configuration only when one is due. This
@@ -24,6 +20,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
 from automl_gpt_ray.planner import Choice, Planner
 from automl_gpt_ray.ray_tune.results import step_of
+from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import Proposal, TrialState
 
 BY = "planner"
@@ -54,7 +51,6 @@ class ReviewScheduler(FIFOScheduler):
 
     Args:
         slots: Trials that train at once, or a function that says how many fit now.
-        planner: Makes the planner of a run from its searcher; by default one of the searcher's own.
         time_attr: Result key that counts steps; must be the searcher's.
     """
 
@@ -65,7 +61,7 @@ class ReviewScheduler(FIFOScheduler):
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Find the searcher that this scheduler shares a planner with."""
-        self._desk = self._desk or desk_of(tune_controller.search_alg)
+        self._desk = self._desk or unwrapped(tune_controller.search_alg, Desk)  # type: ignore[type-abstract]
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Let the trial go on, or pause it where something else promises more."""
@@ -116,10 +112,3 @@ def next_choice(desk: Desk, free: int) -> Choice | None:
     if free <= 0 or desk.planner is None:
         return None
     return desk.planner.next(desk.book.history(), desk.ready())
-
-
-def desk_of(search_alg: Any) -> Desk | None:
-    """Return the searcher that shares its book, out of Ray's wrappers; None for anybody else's."""
-    while search_alg is not None and not isinstance(search_alg, Desk):
-        search_alg = getattr(search_alg, "searcher", None)
-    return search_alg

@@ -26,7 +26,7 @@ TESTS = Path(__file__).resolve().parents[1]
 TRIALS = 8
 DRIVER = """
 import sys
-from trainables import unhurried
+from benchmarks.climber import train
 from ray import tune
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 
@@ -36,9 +36,9 @@ run = tune.RunConfig(name="mine", storage_path=sys.argv[1], verbose=0,
 search = LLMSearch(metric="score", mode="max", step_key="step", max_steps=8, journal=sys.argv[1] + "/journal")
 config = tune.TuneConfig(search_alg=search, num_samples=6, max_concurrent_trials=2)
 if sys.argv[2] == "fit":
-    tuner = tune.Tuner(unhurried, param_space=space, tune_config=config, run_config=run)
+    tuner = tune.Tuner(train, param_space=space, tune_config=config, run_config=run)
 else:
-    tuner = tune.Tuner.restore(sys.argv[1] + "/mine", unhurried, param_space=space)
+    tuner = tune.Tuner.restore(sys.argv[1] + "/mine", train, param_space=space)
 grid = tuner.fit()
 print(len(grid))
 """
@@ -56,7 +56,7 @@ def job_file(folder, url):
         "tasks": ["classification"],
         "input_types": ["tabular"],
         "hyperparameters": {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}},
-        "trainable": "trainables:unhurried",
+        "trainable": "benchmarks.climber:train",
         "max_steps": 8,
     }
     data = {

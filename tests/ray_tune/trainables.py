@@ -54,22 +54,6 @@ def climbing(config):
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def unhurried(config):
-    """The quadratic at leisure; says in `began` at which step this start of it began."""
-    checkpoint = tune.get_checkpoint()
-    start = 0
-    if checkpoint:
-        with checkpoint.as_directory() as folder:
-            start = int((Path(folder) / "step.txt").read_text())
-    top = -((math.log10(config["lr"]) + 2) ** 2)
-    for step in range(start + 1, 9):
-        time.sleep(0.2)
-        with tempfile.TemporaryDirectory() as folder:
-            (Path(folder) / "step.txt").write_text(str(step))
-            report = {"score": top - 1 / step, "step": step, "began": start}
-            tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
-
-
 def leisurely(config):
     """Takes two seconds for its forty steps."""
     for step in range(1, 41):
