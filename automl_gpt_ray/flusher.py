@@ -2,7 +2,7 @@
 
     flusher = Flusher(descriptor)
     os.write(descriptor, line)
-    flusher.soon()      # returns at once; the disk has the line about a twentieth of a second later
+    flusher.soon()      # returns at once; the disk has the line within about a second
     flusher.now()       # or: returns when the disk has all lines
 
 A flush takes milliseconds, and Ray's event loop has none to give.
@@ -14,8 +14,9 @@ import os
 import threading
 from typing import final
 
-GAP_S = 0.05
-"""Least time between two flushes in the background: what is written meanwhile shares the next one."""
+GAP_S = 1.0
+"""Least time between two flushes in the background. Each makes the file system write down what others, Ray above
+all, have created meanwhile, and them wait for it."""
 
 
 @final

@@ -14,8 +14,10 @@ from automl_gpt_ray.demand import Demand
 from automl_gpt_ray.lanes import Lane
 from automl_gpt_ray.queue_rules import is_fresh
 
-REST = 3.0
-"""Advisors share the machine with Ray's event loop: at most a quarter of the time for fresher proposals."""
+REST = 9.0
+"""Advisors share the machine with Ray's event loop: at most a tenth of the time for fresher proposals."""
+LEAST_REST_S = 0.2
+"""Trials that end faster than this are told of together."""
 
 
 @final
@@ -40,7 +42,7 @@ class Stock:
         queued = self._book.queued(lane.source)
         fresh = sum(1 for p in queued if is_fresh(self._book, p, lane.rule))
         missing = self.of(lane) - len(queued) - lane.in_flight
-        rested = not lane.rule.fresh_ended or time.monotonic() > lane.ended_at + REST * lane.latency
+        rested = time.monotonic() > lane.ended_at + _rest_s(lane)
         if missing <= 0 and not (rested and fresh + lane.in_flight < self._needed(lane)):
             return 0
         # A call costs nearly the same whether it brings one proposal or a few.
@@ -51,5 +53,10 @@ class Stock:
         return max(self._needed(lane), min(lane.rule.depth, self.demand.at_once(lane.source)))
 
     def _needed(self, lane: Lane) -> int:
-        """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
-        return min(lane.rule.depth, 1 + self.demand.during(lane.source, 1.5 * lane.call_s))
+        """Fresh proposals to have ready: one more than will be taken before the next ones can be there."""
+        ahead_s = 1.5 * lane.call_s + (LEAST_REST_S if lane.rule.fresh_ended else 0.0)
+        return min(lane.rule.depth, 1 + self.demand.during(lane.source, ahead_s))
+
+
+def _rest_s(lane: Lane) -> float:
+    return max(LEAST_REST_S, REST * lane.latency) if lane.rule.fresh_ended else 0.0

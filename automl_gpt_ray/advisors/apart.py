@@ -4,7 +4,7 @@
     advisor.propose(history, 3)     # the same proposals as the advisor's own
     advisor.close()
 
-Short histories are cheap, so they are answered here; the process is started on the way to a long one. When it
+Short histories are cheap, so they are answered here, and so is what comes before the process is ready. When it
 dies its question is answered here, and it is started once more. Nothing is lost but speed.
 """
 
@@ -24,8 +24,8 @@ from automl_gpt_ray.advisors.questions import MESSAGE, Answer, Ask, Opening
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal, TrialRecord
 
-FROM_TRIALS = 40
-"""Trials of a history that is worth a process; it is started at half of them."""
+FROM_TRIALS = 10
+"""Trials of a history that is worth a process."""
 STARTS = 2
 
 _PROGRAM = (sys.executable, "-m", "automl_gpt_ray.advisors.answering")
@@ -35,12 +35,12 @@ _LOG = logging.getLogger(__name__)
 
 @final
 class Apart:
-    """Asks an advisor in a process of its own once the history is long. One caller at a time.
+    """Asks an advisor in a process of its own once the history is not short. One caller at a time.
 
     Args:
         advisor: Answers while the history is short, or the process is not there.
         opening: From which the process makes an equal advisor.
-        from_trials: Trials from which on the process is asked.
+        from_trials: Trials at which the process is started.
     """
 
     def __init__(self, advisor: Advisor, opening: Opening, from_trials: int = FROM_TRIALS) -> None:
@@ -51,10 +51,10 @@ class Apart:
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return what the advisor proposes; AdviceError as from the advisor itself."""
-        if len(history.trials) >= self._from // 2:
+        if len(history.trials) >= self._from:
             self._start()
         process = self._process
-        if process is None or not process.ready.is_set() or len(history.trials) < self._from:
+        if process is None or not process.ready.is_set():
             return self.advisor.propose(history, n)
         try:
             found = process.ask(history, n)
