@@ -14,7 +14,7 @@ import threading
 import time
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import singledispatchmethod
 
@@ -51,6 +51,7 @@ class Book:
     Args:
         journal: Where events are kept; None keeps them in memory only. Events it already holds are
             applied first.
+        also: Called with each event after it was applied, those of the journal included; must be quick.
 
     Attributes:
         seconds: Wall-clock time the run has taken, without the time during which no driver lived.
@@ -59,8 +60,8 @@ class Book:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
     """
 
-    def __init__(self, journal: Journal | None = None) -> None:
-        self._journal = journal
+    def __init__(self, journal: Journal | None = None, also: Callable[[Event], object] = lambda event: None) -> None:
+        self._journal, self._also = journal, also
         self._lock = threading.RLock()
         self.version, self.seconds = 0, 0.0
         self._latest: float | None = None
@@ -114,6 +115,7 @@ class Book:
                 self.seconds += max(0.0, entry.time - (self._latest or entry.time))
             self._latest = entry.time
             self._apply(entry.event)
+            self._also(entry.event)
 
     def history(self) -> History:
         """Return a frozen snapshot of what is known.

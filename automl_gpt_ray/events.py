@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from automl_gpt_ray.records import Config, Message, Mode, Observation, Proposal, TrialState, Usage
+from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
 
 REPAIR = "-repair"
 """Ends the call id of the second attempt at a reply."""
@@ -209,13 +209,28 @@ class TrialEnded:
 
 @dataclass(frozen=True)
 class Decision:
-    """Somebody decided something about the run or a trial, and why."""
+    """Somebody decided something about the run or a trial, and why.
+
+    `step` is that of the trial decided about, and `predicted` the final value it was believed to reach.
+    """
 
     subject: str
     action: str
     reason: str
     by: str
+    step: int | None = None
+    predicted: float | None = None
     kind: Literal["decision"] = "decision"
+
+
+@dataclass(frozen=True)
+class ForecastMade:
+    """A trial's further course was forecast after it had reported `step`, to be scored by what happens."""
+
+    trial: str
+    step: int
+    log: PredictedLog
+    kind: Literal["forecast"] = "forecast"
 
 
 @dataclass(frozen=True)
@@ -252,6 +267,7 @@ Event = (
     | ResultReported
     | TrialEnded
     | Decision
+    | ForecastMade
     | Tested
     | RunEnded
 )

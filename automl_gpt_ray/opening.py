@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from automl_gpt_ray.advisors.language import reread
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.events import CallFailed, RunResumed, RunStarted
+from automl_gpt_ray.events import CallFailed, Event, RunResumed, RunStarted
 from automl_gpt_ray.journal import Journal
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.prefetch import Prefetcher
@@ -18,7 +18,13 @@ from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import ReplyError
 
 
-def open_book(path: Path, brief: Brief, seed: int, about: Mapping[str, Any]) -> Book:
+def open_book(
+    path: Path,
+    brief: Brief,
+    seed: int,
+    about: Mapping[str, Any],
+    also: Callable[[Event], object] = lambda event: None,
+) -> Book:
     """Return the book over the journal at `path`, with its first event or that of a run taken up again.
 
     Args:
@@ -26,9 +32,10 @@ def open_book(path: Path, brief: Brief, seed: int, about: Mapping[str, Any]) -> 
         brief: What is tuned.
         seed: Of the run.
         about: Written into the first event, for readers.
+        also: Called with each event of the run, past ones first.
     """
     journal = Journal(path, partial(redact, secrets=secrets_in()))
-    book = Book(journal)
+    book = Book(journal, also)
     if book.started is not None:
         book.record(RunResumed(journal.damage))
         return book

@@ -1,59 +1,56 @@
-"""The planner: whether a trial goes on, and what a free worker does next, a new trial or a paused one.
+"""The planner: what every trial and every proposal promises, so that compute goes to the most promising.
 
-Searcher and scheduler share one, so that new configurations and paused trials compete in one pool. It
-decides by what `curves.planner` expects of each. The model is fitted anew now and then, in the call that
-needs it (up to seconds), and brought up to date in milliseconds in between.
+Trials that run, wait or could start compete in one pool, by the expected improvement of their final values
+(`curves.planner`). The model of the curves is fitted anew now and then (up to seconds) and brought up to date
+in milliseconds in between. Who acts on a ranking, and when, is `steering.Steering`'s to say.
 
     planner = Planner(space, max_step=50)
-    planner.after(history, "t3", ready)       # Choice: t3 again, or what else; t3 is paused then
-    planner.next(history, ready)              # Choice, or None: nothing is worth running
+    ranking = planner.rank(history, asked=["t3"])
+    ranking.trials["t3"], ranking.proposals["classical-7-0"], ranking.forecasts["t3"]
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
-from automl_gpt_ray.curves.planner import Costs, plan
-from automl_gpt_ray.curves.predictor import Context
-from automl_gpt_ray.curves.reading import Reader
-from automl_gpt_ray.records import History, Proposal, TrialState
+from automl_gpt_ray.curves.freeze_thaw import Fitted, FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.planner import Costs, Ranks, ranks
+from automl_gpt_ray.curves.predictor import Array, Context
+from automl_gpt_ray.curves.reading import Reader, predicted_logs
+from automl_gpt_ray.records import History, PredictedLog, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
-SLICES = 10
-"""A full training is planned again this often, at most."""
-
-
-FIRST = ("default", "recalled")
-"""Sources that need not compete."""
-AT_FIRST = 4
-"""Trials that start before anything competes."""
+SOURCE = FreezeThaw.name
+"""Under which the planner's forecasts are scored."""
 
 
 @dataclass(frozen=True)
-class Choice:
-    """What runs next: a trial by its id, or a proposal.
+class Ranking:
+    """What trials and proposals promised at one moment.
 
     Attributes:
-        trial: The trial that goes on; None for a new one.
-        proposal: The proposal that becomes a trial; None where a trial goes on.
-        improvement: Expected improvement of the final value, on the run's own scale.
-        reason: In a sentence.
+        version: Of the history.
+        trials: Trial that has not ended to the expected improvement of its final value if it goes on, in z of
+            `curves.scale`; those that cannot go on are left out.
+        proposals: The same of queued proposals, by id.
+        finals: Trial that has not ended to the final value predicted of it, on the run's own scale.
+        forecasts: Trial that was asked about to what is forecast of it.
     """
 
-    trial: str | None
-    proposal: Proposal | None
-    improvement: float
-    reason: str
+    version: int
+    trials: Mapping[str, float] = field(default_factory=dict)
+    proposals: Mapping[str, float] = field(default_factory=dict)
+    finals: Mapping[str, float] = field(default_factory=dict)
+    forecasts: Mapping[str, PredictedLog] = field(default_factory=dict)
 
 
 @final
 class Planner:
-    """Plans one run.
+    """Ranks what one run could do. One caller at a time.
 
     Args:
         space: The search space.
@@ -71,56 +68,35 @@ class Planner:
     ) -> None:
         self._space, self._reader = space, Reader(space)
         self._left, self._switch_cost = left, switch_cost
-        self.slice = max(1, round(max_step / SLICES))
+        self._max_step = max_step
         self._model: FittedCurves | None = None
         self._seen_at_fit = 0
 
-    def is_milestone(self, step: int) -> bool:
-        """Return whether a trial at `step` is looked at."""
-        return step % self.slice == 0
-
-    def after(self, history: History, trial_id: str, ready: Sequence[Proposal]) -> Choice | None:
-        """Return what the worker of `trial_id` does next: the trial itself, unless something else is better.
-
-        Args:
-            history: The run, the trial's latest report included.
-            trial_id: A running trial.
-            ready: Proposals that could start.
-        """
-        if reported(history) < AT_FIRST:
-            return Choice(trial_id, None, 0.0, "too few trials have reported to compare with")
-        found = self._plan(history, ready, also=(trial_id,))
-        if found is None or found.trial == trial_id:
-            return found
-        kept = self._plan(history, (), only=trial_id)
-        # Switching pays where the gain a step, its cost counted, is larger.
-        if kept and found.improvement <= kept.improvement * (1 + self._switch_cost / self.slice):
-            return kept
-        return found
-
-    def next(self, history: History, ready: Sequence[Proposal]) -> Choice | None:
-        """Return what a free worker does; None where nothing can run."""
-        first = next((p for p in ready if p.source in FIRST or len(history.trials) < AT_FIRST), None)
-        if first is not None:
-            return Choice(None, first, 0.0, f"proposal {first.id} is one of the first")
-        return self._plan(history, ready) if reported(history) else None
-
-    def _plan(
-        self, history: History, ready: Sequence[Proposal], also: Sequence[str] = (), only: str | None = None
-    ) -> Choice | None:
+    def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
+        """Return what everything promises, and a forecast of each trial in `asked`."""
         model = self._up_to_date(self._reader.context(history))
-        running = [t.id for t in history.in_state(TrialState.RUNNING) if t.id not in also and t.id != only]
-        able = {only} if only else {t.id for t in history.in_state(TrialState.PAUSED)} | set(also)
-        unavailable = [t.id for t in history.trials if t.id not in able]
+        able = [p for p in history.pending if not self._space.problems(p.config)]
+        found = self._ranks(model, history, able)
+        open_ids = {t.id for t in history.trials if not t.state.ended}
+        curves = [c for c in model.context.curves if c.key in asked and len(c.steps)]
+        logs = predicted_logs(Fitted(model), model.context, curves) if curves else []
+        return Ranking(
+            history.version,
+            {
+                c.key: float(gain)
+                for c, gain in zip(model.context.curves, found.trials, strict=True)
+                if c.key in open_ids and np.isfinite(gain)
+            },
+            {p.id: float(gain) for p, gain in zip(able, found.candidates, strict=True)},
+            _finals(model, open_ids),
+            {c.key: log for c, log in zip(curves, logs, strict=True) if log},
+        )
+
+    def _ranks(self, model: FittedCurves, history: History, able: list[Proposal]) -> Ranks:
+        running = [t.id for t in history.in_state(TrialState.RUNNING)]
         costs = Costs(resume=self._switch_cost, start=self._switch_cost)
-        vectors = np.array([self._space.to_vector(p.config) for p in ready]).reshape(-1, self._space.vector_size)
-        made = plan(model, vectors, running, None, unavailable, self.slice, self._left(history), costs)
-        if made is None:
-            return None
-        new = ready[made.candidate] if made.candidate is not None else None
-        what = f"proposal {new.id}" if new else f"trial {made.trial}"
-        reason = f"{what} has the highest expected improvement ({made.improvement:.3g})"
-        return Choice(made.trial, new, made.improvement, reason)
+        vectors = np.array([self._space.to_vector(p.config) for p in able]).reshape(-1, self._space.vector_size)
+        return ranks(model, vectors, running, None, self._left(history), costs)
 
     def _up_to_date(self, context: Context) -> FittedCurves:
         seen = sum(len(curve.steps) for curve in context.curves)
@@ -133,9 +109,10 @@ class Planner:
         return self._model
 
     def _refit_after(self, seen: int) -> int:
-        return max(2 * self.slice, seen // 40)
+        return max(round(self._max_step / 5), seen // 40)
 
 
-def reported(history: History) -> int:
-    """Return how many trials have reported."""
-    return sum(1 for trial in history.trials if trial.observations)
+def _finals(model: FittedCurves, wanted: Collection[str]) -> dict[str, float]:
+    mean, _ = model.known() if model.context.curves else (np.empty(0), np.empty(0))
+    values: Array = model.scale.invert(mean)
+    return {c.key: float(v) for c, v in zip(model.context.curves, values, strict=True) if c.key in wanted}

@@ -7,16 +7,15 @@ best, by expected improvement. Every proposal carries the predicted log it was j
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.curves.candidates import pool
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.freeze_thaw import Fitted, FittedCurves, FreezeThaw
 from automl_gpt_ray.curves.planner import plan
-from automl_gpt_ray.curves.predictor import Array, Context, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
 from automl_gpt_ray.curves.reading import untried as untried_curve
 from automl_gpt_ray.records import Config, History, Proposal
@@ -39,11 +38,11 @@ class FreezeThawAdvisor:
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, source: str = SOURCE) -> None:
-        self._space, self._seed, self._source = space, seed, source
+        self._space, self.seed, self.source = space, seed, source
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` proposals, best first; random ones while few trials have reported."""
-        rng, known = generator(self._seed, history, salt=5), taken(history)
+        rng, known = generator(self.seed, history, salt=5), taken(history)
         if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
         model = FreezeThaw().fit(context_of(history, self._space))
@@ -58,7 +57,7 @@ class FreezeThawAdvisor:
                 break
             known.add(self._space.key(config))
             reason = "drawn at random: too few results to model yet"
-            found.append(proposal(self._source, history, index, config, reason))
+            found.append(proposal(self.source, history, index, config, reason))
         return found
 
     def _chosen(
@@ -74,23 +73,11 @@ class FreezeThawAdvisor:
                 break
             place = free.pop(choice.candidate)
             starting = np.concatenate([starting, vectors[[place]]])
-            log = predicted_logs(_Fitted(model), model.context, [untried_curve("new", configs[place], self._space)])
+            log = predicted_logs(Fitted(model), model.context, [untried_curve("new", configs[place], self._space)])
             reason = f"expected improvement {choice.improvement:.3g}, from {len(everybody)} trials and their curves"
-            found.append(proposal(self._source, history, len(found), configs[place], reason, log[0]))
+            found.append(proposal(self.source, history, len(found), configs[place], reason, log[0]))
         return found
 
     def _vectors(self, configs: list[Config]) -> Array:
         rows = [self._space.to_vector(c) for c in configs if not self._space.problems(c)]
         return np.array(rows).reshape(-1, self._space.vector_size)
-
-
-class _Fitted:
-    """A model that is fitted already, as a predictor of the context it was fitted to."""
-
-    name = FreezeThaw.name
-
-    def __init__(self, model: FittedCurves) -> None:
-        self._model = model
-
-    def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
-        return self._model.predict(queries)

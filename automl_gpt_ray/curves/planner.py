@@ -50,6 +50,46 @@ class Plan:
     target: float
 
 
+@dataclass(frozen=True)
+class Ranks:
+    """What each trial and candidate promises.
+
+    Attributes:
+        trials: Expected improvement, in z, of each curve of the context if it goes on, shape (curves,); -inf
+            where it cannot: at its end, or diverged.
+        candidates: The same of new configurations, shape (m,).
+        rest: Steps that each curve still has, shape (curves,).
+        target: What was to be improved on, in z.
+    """
+
+    trials: Array
+    candidates: Array
+    rest: Array
+    target: float
+
+
+def ranks(
+    model: FittedCurves,
+    candidates: Array,
+    running: Sequence[str] = (),
+    starting: Array | None = None,
+    budget: float = np.inf,
+    costs: Costs | None = None,
+) -> Ranks:
+    """Return what every trial and candidate promises; arguments as of `plan`."""
+    context, costs = model.context, costs or Costs()
+    mean, var = model.known() if context.curves else (np.empty(0), np.empty(0))
+    busy = set(running)
+    held = np.array([c.key in busy for c in context.curves], dtype=bool)
+    target = goal(model, mean)
+    rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
+    able = np.array([not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
+    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
+    new = _of_candidates(model, candidates, mean, held, starting, target)
+    new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
+    return Ranks(np.where(able, old, -np.inf), new, rest, target)
+
+
 def plan(
     model: FittedCurves,
     candidates: Array,
@@ -72,25 +112,18 @@ def plan(
         budget: Steps left for all workers together.
         costs: Of pausing and starting.
     """
-    context, costs = model.context, costs or Costs()
-    mean, var = model.known() if context.curves else (np.empty(0), np.empty(0))
-    busy = set(running)
-    held = np.array([c.key in busy for c in context.curves], dtype=bool)
-    target = goal(model, mean)
-    rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
-    barred = busy | set(unavailable)
-    able = np.array([c.key not in barred and not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
-    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
-    old[~able] = -np.inf
-    new = _of_candidates(model, candidates, mean, held, starting, target)
-    new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
+    context, found = model.context, ranks(model, candidates, running, starting, budget, costs)
+    barred = {*running, *unavailable}
+    old = np.where([c.key in barred for c in context.curves], -np.inf, found.trials) if len(found.trials) else ()
     best_old = int(np.argmax(old)) if len(old) else -1
-    best_new = int(np.argmax(new)) if len(new) else -1
-    if best_new >= 0 and (best_old < 0 or new[best_new] > old[best_old]):
-        return Plan(None, best_new, min(steps, context.max_step), float(new[best_new]), target)
+    best_new = int(np.argmax(found.candidates)) if len(found.candidates) else -1
+    if best_new >= 0 and (best_old < 0 or found.candidates[best_new] > old[best_old]):
+        gain = float(found.candidates[best_new])
+        return Plan(None, best_new, min(steps, context.max_step), gain, found.target)
     if best_old < 0 or not np.isfinite(old[best_old]):
         return None
-    return Plan(context.curves[best_old].key, None, int(min(steps, rest[best_old])), float(old[best_old]), target)
+    key, left = context.curves[best_old].key, int(min(steps, found.rest[best_old]))
+    return Plan(key, None, left, float(old[best_old]), found.target)
 
 
 def goal(model: FittedCurves, mean: Array) -> float:

@@ -1,44 +1,58 @@
-"""`ReviewScheduler`: trials freeze and thaw, together with a searcher that shares its planner (`Desk`).
+"""`ReviewScheduler`: trials freeze and thaw, together with the searcher that it shares its steering with.
 
-`LLMSearch` is no such searcher yet: with it, as with anybody else's, trials run in the order of their
-suggestion. `benchmarks.freeze_thaw.PlannedSearch` is one.
+    search = LLMSearch(llm=..., default=...)
+    tune.Tuner(trainable, tune_config=TuneConfig(search_alg=search, scheduler=ReviewScheduler(search), ...))
 
-A trial that reports at a milestone is paused where something else, paused or new, promises more; a free
-worker goes to whatever promises most. The searcher hands out a new configuration only when one is due. This
-file knows Ray's rules; what promises more is `planner.Planner`'s to say.
+A trial that reports at a milestone is paused where something else, paused or new, promises more; a free worker
+goes to whatever promises most. The searcher hands out a new configuration only when one is due. The trainable
+must save checkpoints and go on from them. This file knows Ray's rules; what promises more is
+`steering.Steering`'s to say.
 """
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
+import ray
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import ConcurrencyLimiter
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
-from automl_gpt_ray.planner import Choice, Planner
 from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.wrapped import unwrapped
-from automl_gpt_ray.records import Proposal, TrialState
+from automl_gpt_ray.records import TrialRecord, TrialState
+from automl_gpt_ray.steering import Choice, Steering
 
-BY = "planner"
+_LOG = logging.getLogger(__name__)
 
 
 @runtime_checkable
 class Desk(Protocol):
-    """What a searcher shares with the scheduler."""
+    """What a searcher shares with the scheduler.
 
-    planner: Planner | None
+    Attributes:
+        slots: Trials that may train at once; set by the scheduler, None before it knows.
+    """
+
+    slots: Callable[[], int] | None
+
+    def share(self) -> None:
+        """Agree to be steered; before the first suggestion."""
+        ...
+
+    @property
+    def steering(self) -> Steering | None:
+        """Decides what goes on; None where nothing is steered."""
+        ...
 
     @property
     def book(self) -> Book:
         """What has happened so far."""
-        ...
-
-    def ready(self) -> list[Proposal]:
-        """Return the proposals that could start now; none once there are trials enough."""
         ...
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -47,68 +61,148 @@ class Desk(Protocol):
 
 
 class ReviewScheduler(FIFOScheduler):
-    """See the module.
+    """See the module. Restored by the searcher's journal: it holds no state of its own.
 
     Args:
-        slots: Trials that train at once, or a function that says how many fit now.
+        searcher: Shares its steering; anybody else's trials run in the order of their suggestion.
+        slots: Trials that train at once; by default as many as the cluster has resources for. Use this
+            and not `max_concurrent_trials`, which counts paused trials too.
+        max_paused: Paused trials kept, each with its checkpoint; beyond it the least promising end.
         time_attr: Result key that counts steps; must be the searcher's.
     """
 
-    def __init__(self, slots: int | Callable[[], int], time_attr: str | None = None) -> None:
+    def __init__(
+        self, searcher: Desk | None = None, slots: int | None = None, max_paused: int = 64, time_attr: str | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
-        self._slots, self._time_attr = slots, time_attr
+        self._slots, self._max_paused, self._time_attr = slots, max_paused, time_attr
         self._desk: Desk | None = None
+        if searcher is not None:
+            searcher.share()
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
-        """Find the searcher that this scheduler shares a planner with."""
-        self._desk = self._desk or unwrapped(tune_controller.search_alg, Desk)  # type: ignore[type-abstract]
+        """Find the searcher that shares its steering."""
+        if self._desk is None:
+            self._desk = _desk_of(tune_controller.search_alg)
+            if self._desk is not None:
+                self._desk.slots = self._slots_of(trial)
+        if self._desk is not None:
+            self._settle(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Let the trial go on, or pause it where something else promises more."""
         desk = self._desk
-        if desk is None or desk.planner is None:
+        if desk is None or desk.steering is None:
             return TrialScheduler.CONTINUE
         # The searcher is told after the scheduler, and not at all of a result that stops its trial.
         desk.on_trial_result(trial.trial_id, result)
-        history, step = desk.book.history(), step_of(result, self._time_attr)
-        if step >= history.max_step:
+        known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
+        if step >= desk.book.history().max_step:
             return TrialScheduler.STOP
-        if not desk.planner.is_milestone(step):
+        if known is None or not desk.steering.is_milestone(step):
             return TrialScheduler.CONTINUE
-        choice = desk.planner.after(history, trial.trial_id, desk.ready())
-        if choice is None or choice.trial == trial.trial_id:
+        choice = desk.steering.after(trial.trial_id)
+        if choice is None:
             return TrialScheduler.CONTINUE
-        desk.book.record(Decision(trial.trial_id, "pause", choice.reason, BY))
-        desk.book.record(TrialEnded(trial.trial_id, TrialState.PAUSED))
+        self._decide(known, "pause", choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the paused trial that is due a free worker, or a pending trial."""
-        desk = self._desk
-        trials = tune_controller.get_trials()
+        desk, trials = self._desk, tune_controller.get_trials()
         pending = next((trial for trial in trials if trial.status == Trial.PENDING), None)
-        if desk is None or desk.planner is None or pending is not None:
+        if desk is None or desk.steering is None or pending is not None or not free_slots(desk):
             return pending
-        choice = next_choice(desk, self.free_slots(desk))
-        if choice is None or choice.trial is None:
+        choice = desk.steering.next()
+        paused = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PAUSED]
+        if choice.action == "end":
+            self._end(tune_controller, paused, choice)
             return None
-        chosen = next((t for t in trials if t.trial_id == choice.trial and t.status == Trial.PAUSED), None)
+        self._let_go(tune_controller, paused)
+        chosen = next((trial for trial in paused if trial.trial_id == choice.trial), None)
         if chosen is not None:
             desk.book.record(TrialResumed(chosen.trial_id, choice.reason))
         return chosen
-
-    def free_slots(self, desk: Desk) -> int:
-        """Return how many more trials may train now."""
-        slots = self._slots if isinstance(self._slots, int) else self._slots()
-        return slots - len(desk.book.history().in_state(TrialState.RUNNING))
 
     def debug_string(self) -> str:
         """Return what Ray prints of the scheduler."""
         return "Using ReviewScheduler: trials freeze and thaw."
 
+    def _settle(self, trial: Trial) -> None:
+        """Let the journal and Ray's snapshot agree on a trial that Ray restored as paused."""
+        known = self._desk.book.trial(trial.trial_id) if self._desk else None
+        if known and self._desk and trial.status == Trial.PAUSED and known.state is TrialState.RUNNING:
+            self._desk.book.record(TrialEnded(trial.trial_id, TrialState.PAUSED))
 
-def next_choice(desk: Desk, free: int) -> Choice | None:
-    """Return what a free worker does; None where none is free or nothing can run."""
-    if free <= 0 or desk.planner is None:
+    def _decide(self, known: TrialRecord, action: str, choice: Choice, state: TrialState) -> None:
+        if self._desk is not None:
+            told = Decision(known.id, action, choice.reason, choice.by, known.last_step, choice.predicted)
+            self._desk.book.record(told)
+            self._desk.book.record(TrialEnded(known.id, state, message=choice.reason))
+
+    def _end(self, tune_controller: Any, paused: list[Trial], choice: Choice) -> None:
+        for trial in paused:
+            known = self._desk.book.trial(trial.trial_id) if self._desk else None
+            if known and known.state is TrialState.PAUSED:
+                self._decide(known, "stop", choice, TrialState.STOPPED)
+                tune_controller.request_stop_trial(trial)
+
+    def _let_go(self, tune_controller: Any, paused: list[Trial]) -> None:
+        """End the least promising of too many paused trials; their checkpoints go."""
+        desk = self._desk
+        if desk is None or desk.steering is None or len(paused) <= self._max_paused:
+            return
+        for name in desk.steering.least_promising(len(paused) - self._max_paused):
+            trial = next((t for t in paused if t.trial_id == name), None)
+            known = desk.book.trial(name)
+            if trial is not None and known is not None and known.state is TrialState.PAUSED:
+                choice = Choice("end", reason=f"{len(paused)} trials wait, and this one promises least", by="planner")
+                self._decide(known, "stop", choice, TrialState.STOPPED)
+                tune_controller.request_stop_trial(trial)
+                _forget(trial)
+
+    def _slots_of(self, trial: Trial) -> Callable[[], int]:
+        if self._slots is not None:
+            slots = self._slots
+            return lambda: slots
+        needed = _resources(trial)
+        return lambda: _fitting(needed)
+
+
+def free_slots(desk: Desk) -> int:
+    """Return how many more trials may train now; 1 before the scheduler has said how many fit."""
+    if desk.slots is None:
+        return 1
+    return max(0, desk.slots() - len(desk.book.history().in_state(TrialState.RUNNING)))
+
+
+def _desk_of(search_alg: Any) -> Desk | None:
+    limiter = unwrapped(search_alg, ConcurrencyLimiter)
+    desk = unwrapped(search_alg, Desk)  # type: ignore[type-abstract]
+    if desk is None or desk.steering is None:
         return None
-    return desk.planner.next(desk.book.history(), desk.ready())
+    if limiter is not None:
+        rule = "counts paused trials too: nothing would start any more"
+        remedy = "leave it out, and say `ReviewScheduler(search, slots=...)` instead"
+        raise JobError("TuneConfig", [Problem("max_concurrent_trials", rule, str(limiter.max_concurrent), remedy)])
+    return desk
+
+
+def _resources(trial: Trial) -> dict[str, float]:
+    factory = trial.placement_group_factory
+    return {name: amount for name, amount in factory.required_resources.items() if amount > 0}
+
+
+def _fitting(needed: dict[str, float]) -> int:
+    cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
+    return max(1, int(min((cluster.get(name, 0.0) // amount for name, amount in needed.items()), default=1)))
+
+
+def _forget(trial: Trial) -> None:
+    checkpoint = trial.checkpoint
+    if checkpoint is None or checkpoint.filesystem is None:
+        return
+    try:
+        checkpoint.filesystem.delete_dir(checkpoint.path)
+    except OSError as error:
+        _LOG.warning("the checkpoint of %s cannot be deleted: %s", trial.trial_id, error)

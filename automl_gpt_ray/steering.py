@@ -1,0 +1,299 @@
+"""Steering: whether a trial goes on, and what a free worker does next; decided at once, in Ray's event loop.
+
+What promises most is said by the planner's latest ranking, made in a thread of its own whenever something was
+reported. It decides only while its forecasts beat the naive ones on this run; until then trials are promoted by
+rungs. A small random share of the trials that would be paused runs on, so that the run can tell how often
+pausing was wrong.
+
+    steering.after("t3")     # None: it goes on; else the choice that it makes way for
+    steering.next()          # what a free worker does: a trial, a new one, nothing, or the end
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, final
+
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.errors import JournalError
+from automl_gpt_ray.events import Decision, ForecastMade
+from automl_gpt_ray.planner import SOURCE, Planner, Ranking
+from automl_gpt_ray.promotion import Promotion
+from automl_gpt_ray.records import History, TrialRecord, TrialState
+from automl_gpt_ray.scorekeeper import Scorekeeper
+
+_LOG = logging.getLogger(__name__)
+SLICES = 10
+"""A full training is looked at this often."""
+FIRST = ("default", "recalled")
+"""Sources that need not compete."""
+AT_FIRST = 4
+"""Trials that report before anything competes."""
+LEAST = 1e-3
+"""Expected improvement, in z, below which a paused trial is not worth a worker."""
+REST = 2.0
+"""A ranking is made again after so many times what the last one took."""
+AUDIT, RUNGS = "audit", "rungs"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a worker does.
+
+    Attributes:
+        action: `trial`: go on with `trial`; `new`: start another; `wait`: nothing now; `end`: nothing any more.
+        trial: Id of the trial that goes on.
+        reason: In a sentence.
+        by: Who says so.
+        predicted: The final value believed of the trial that makes way; None where nothing is.
+    """
+
+    action: Literal["trial", "new", "wait", "end"]
+    trial: str | None = None
+    reason: str = ""
+    by: str = "planner"
+    predicted: float | None = None
+
+
+WAIT = Choice("wait", reason="nothing is ready")
+
+
+@final
+class Steering:
+    """Steers one run.
+
+    Args:
+        book: Of the run.
+        planner: Ranks; called from one thread.
+        keeper: Scores the planner's forecasts.
+        rungs: The rule while the forecasts have earned no say.
+        may_start: Whether new trials may start.
+        audit: Share of the trials to be paused that run on instead, in [0, 1).
+        switch_cost: What pausing one trial and starting another costs, in steps.
+        background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
+        gated: Whether the forecasts must earn their say.
+    """
+
+    def __init__(
+        self,
+        book: Book,
+        planner: Planner,
+        keeper: Scorekeeper,
+        rungs: Promotion,
+        may_start: Callable[[], bool],
+        audit: float = 0.05,
+        switch_cost: float = 0.0,
+        background: bool = True,
+        gated: bool = True,
+    ) -> None:
+        self._book, self._planner, self._keeper, self._rungs = book, planner, keeper, rungs
+        self._may_start, self._audit, self._switch_cost = may_start, audit, switch_cost
+        self._background, self._gated = background, gated
+        self.slice = max(1, round(rungs.max_step / SLICES))
+        self._ranking: Ranking | None = None
+        self._trusted = False
+        self._asked: dict[str, int] = {}
+        self._said: tuple[object, Choice] = (None, WAIT)
+        self._changed, self._stopped = threading.Event(), False
+        self._broken: JournalError | None = None
+        self._thread: threading.Thread | None = None
+
+    def is_milestone(self, step: int) -> bool:
+        """Return whether a trial at `step` is looked at."""
+        return step % self.slice == 0 or step in self._rungs.rungs
+
+    def after(self, trial_id: str) -> Choice | None:
+        """Return what the worker of `trial_id` does instead of going on with it; None where that goes on.
+
+        Called when the trial has reported a milestone. An audited trial goes on whatever is said of it.
+
+        Raises:
+            JournalError: A forecast could not be written down.
+        """
+        self._note(trial_id)
+        history, trial = self._book.history(), self._book.trial(trial_id)
+        if trial is None or _reported(history) < AT_FIRST or self._is_audited(trial_id):
+            return None
+        ranking = self._latest()
+        found = self._instead(history, trial, ranking) if self._trusted and ranking else self._by_rungs(history, trial)
+        if found is None:
+            return None
+        found = replace(found, predicted=ranking.finals.get(trial_id) if ranking else None)
+        return None if self._audits(trial, found) else found
+
+    def next(self) -> Choice:
+        """Return what a free worker does; a trial only if it is paused.
+
+        Raises:
+            JournalError: As `after`.
+        """
+        starts, ranking = self._may_start(), self._latest()
+        asked = (self._book.version, starts, ranking)
+        if self._said[0] != asked:  # Ray asks again and again
+            self._said = asked, self._next(self._book.history(), starts, ranking)
+        return self._said[1]
+
+    def least_promising(self, count: int) -> list[str]:
+        """Return up to `count` paused trials that promise least; never the best so far."""
+        history, ranking = self._book.history(), self._ranking
+        best, objective = history.best, history.objective
+        paused = [t for t in history.in_state(TrialState.PAUSED) if best is None or t.id != best.id]
+
+        def promise(trial: TrialRecord) -> tuple[float, float]:
+            value = trial.value(objective)
+            gain = ranking.trials.get(trial.id, 0.0) if ranking and self._trusted else 0.0
+            return gain, objective.sign * value if value is not None else float("-inf")
+
+        return [trial.id for trial in sorted(paused, key=promise)[:count]]
+
+    def changed(self) -> None:
+        """Tell that something happened."""
+        self._changed.set()
+
+    def start(self) -> None:
+        """Start the thread, where there is one."""
+        if self._background and self._thread is None:
+            self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread; a ranking under way is not waited for."""
+        self._stopped = True
+        self._changed.set()
+
+    def _next(self, history: History, starts: bool, ranking: Ranking | None) -> Choice:
+        if starts and _first(history):
+            return Choice("new", reason="it is one of the first")
+        if self._trusted and ranking:
+            return self._most_promising(history, ranking, starts)
+        return self._promoted(history, starts)
+
+    def _instead(self, history: History, trial: TrialRecord, ranking: Ranking) -> Choice | None:
+        mine = ranking.trials.get(trial.id)
+        if mine is None:
+            return None
+        other = self._best(history, ranking, self._may_start())
+        # Switching pays where the gain a step, its cost counted, is larger.
+        if other is None or other[0] <= mine * (1 + self._switch_cost / self.slice):
+            return None
+        gain, choice = other
+        reason = f"{choice.reason}: expected improvement {gain:.3g}, {mine:.3g} if it went on"
+        return replace(choice, reason=reason)
+
+    def _most_promising(self, history: History, ranking: Ranking, starts: bool) -> Choice:
+        best = self._best(history, ranking, starts)
+        if best is None:
+            return WAIT if starts else self._end(history)
+        gain, choice = best
+        if choice.action == "trial" and not starts and gain < LEAST:
+            return self._end(history)
+        return replace(choice, reason=f"{choice.reason}: expected improvement {gain:.3g}")
+
+    def _best(self, history: History, ranking: Ranking, starts: bool) -> tuple[float, Choice] | None:
+        paused = [(ranking.trials[t.id], t.id) for t in history.in_state(TrialState.PAUSED) if t.id in ranking.trials]
+        # What is queued since the ranking is as good as the best that was.
+        new = max(ranking.proposals.values(), default=0.0) if starts and history.pending else None
+        gain, trial_id = max(paused, default=(-1.0, ""))
+        if new is not None and new > gain:
+            return new, Choice("new", reason="a new trial promises most")
+        return (gain, Choice("trial", trial_id, f"trial {trial_id} promises most")) if trial_id else None
+
+    def _by_rungs(self, history: History, trial: TrialRecord) -> Choice | None:
+        if trial.last_step not in self._rungs.rungs or self._rungs.may_go_on(history, trial):
+            return None
+        found = self._promoted(history, self._may_start())
+        if found.action not in ("new", "trial"):
+            return None
+        return replace(found, reason=f"not among the best 1/{self._rungs.eta:g} at step {trial.last_step}")
+
+    def _promoted(self, history: History, starts: bool) -> Choice:
+        waiting = self._rungs.promotable(history)
+        if waiting:
+            return Choice("trial", waiting[0].id, f"trial {waiting[0].id} is among the best of its rung", RUNGS)
+        if starts:
+            return Choice("new", reason="no trial is due to be promoted", by=RUNGS) if history.pending else WAIT
+        return self._end(history)
+
+    def _end(self, history: History) -> Choice:
+        """Nothing promises enough: let the best be trained to its end, if only that is left to do."""
+        if history.in_state(TrialState.RUNNING):
+            return WAIT
+        best = history.best
+        if best and best.state is TrialState.PAUSED and not self._trusted:
+            return Choice("trial", best.id, f"trial {best.id} is the best so far", RUNGS)
+        return Choice("end", reason="no paused trial promises enough, and no new one may start")
+
+    def _is_audited(self, trial_id: str) -> bool:
+        return any(d.subject == trial_id and d.action == AUDIT for d in self._book.decisions)
+
+    def _audits(self, trial: TrialRecord, found: Choice) -> bool:
+        seed = self._book.started.seed if self._book.started else 0
+        drawn = zlib.crc32(f"{seed} {trial.id} {trial.last_step}".encode()) / 2**32
+        if drawn >= self._audit:
+            return False
+        reason = f"runs on to see whether pausing it would be right ({found.reason})"
+        self._book.record(Decision(trial.id, AUDIT, reason, found.by, trial.last_step, found.predicted))
+        return True
+
+    def _note(self, trial_id: str) -> None:
+        """Ask for a forecast of the trial with the next ranking."""
+        trial = self._book.trial(trial_id)
+        if trial is not None:
+            self._asked[trial_id] = trial.last_step
+        self._changed.set()
+
+    def _latest(self) -> Ranking | None:
+        if self._broken:
+            raise self._broken
+        if not self._background and _reported(self._book.history()) and self._is_old():
+            self._rank()
+        return self._ranking
+
+    def _is_old(self) -> bool:
+        return self._ranking is None or self._ranking.version != self._book.version or bool(self._asked)
+
+    def _work(self) -> None:
+        while True:
+            self._changed.wait()
+            if self._stopped:
+                return
+            self._changed.clear()
+            began = time.monotonic()
+            try:
+                if _reported(self._book.history()):
+                    self._rank()
+            except JournalError as error:
+                self._broken = error
+                return
+            except Exception:
+                # Numbers that nobody thought of must not end somebody's run: the rungs decide from here on.
+                _LOG.exception("the curves cannot be modelled; trials are promoted by rungs")
+                self._ranking, self._trusted = None, False
+            # The event loop goes first.
+            time.sleep(REST * min(1.0, time.monotonic() - began))
+
+    def _rank(self) -> None:
+        asked, self._asked = self._asked, {}
+        ranking = self._planner.rank(self._book.history(), asked)
+        if self._stopped:  # the run is over, its journal perhaps closed
+            return
+        for trial, log in ranking.forecasts.items():
+            self._book.record(ForecastMade(trial, asked[trial], log))
+        self._trusted = not self._gated or self._keeper.may_stop(SOURCE)
+        self._ranking = replace(ranking, version=self._book.version)
+
+
+def _reported(history: History) -> int:
+    return sum(1 for trial in history.trials if trial.observations)
+
+
+def _first(history: History) -> bool:
+    """Return whether a new trial need not compete."""
+    if not history.pending:
+        return False
+    return len(history.trials) < AT_FIRST or any(p.source in FIRST for p in history.pending)
