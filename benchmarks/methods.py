@@ -26,7 +26,6 @@ from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
-from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.space import SearchSpace
 from benchmarks.freeze_thaw import PlannedSearch, steps_of
 from benchmarks.language import Metered
@@ -34,6 +33,7 @@ from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
 from benchmarks.replay import Replay
 from benchmarks.searchers import AdvisorSearch, RandomSearch
+from benchmarks.told import ToldLLMSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
 
@@ -136,7 +136,7 @@ def _with_model(setting: Setting) -> Searcher:
 
 def _llm_search(setting: Setting) -> Pair:
     brief = setting.problem.brief
-    search = LLMSearch(default=brief.space.default, max_steps=brief.max_steps, seed=setting.seed)
+    search = ToldLLMSearch(default=brief.space.default, max_steps=brief.max_steps, seed=setting.seed)
     search.set_search_properties(brief.objective.metric, brief.objective.mode, to_ray(brief.space))
     return Pair(search, asha(setting), {"patience_s": 2.0})
 
@@ -206,6 +206,7 @@ def _both(
 _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
+_UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
 METHODS: dict[str, Method] = {
@@ -217,10 +218,18 @@ METHODS: dict[str, Method] = {
         *_both("gp", "Ray's OptunaSearch, GPSampler: 10 random at first", _gp),
         Method("random+hyperband", f"Ray's HyperBand, reduction {ETA}", lambda s: Pair(_random(s), hyperband(s))),
         Method(
-            "bohb", f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}", _bohb, needs=("hpbandster", "ConfigSpace")
+            "bohb",
+            f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}; {_UNTOLD}",
+            _bohb,
+            needs=("hpbandster", "ConfigSpace"),
         ),
         *(
-            Method(f"syne-{name.lower()}", f"Syne Tune's {name} in its own simulator", _syne_tune(name), needs=_SYNE)
+            Method(
+                f"syne-{name.lower()}",
+                f"Syne Tune's {name} in its own simulator; {_UNTOLD}",
+                _syne_tune(name),
+                needs=_SYNE,
+            )
             for name in ("RandomSearch", "ASHA", "BOHB", "ASHACQR")
         ),
         Method("tpe+median-pruner", f"Optuna alone: TPE ({_TPE}), MedianPruner(5, warm-up {GRACE})", _median_pruner),

@@ -5,7 +5,9 @@
     problem.report(curve, 1)              # {"val_balanced_accuracy": 0.61}
 
 A `Table` answers a configuration that was not recorded with its nearest neighbour in the unit cube:
-numbers on their own scale (log where named), choices equal or not, an inactive number in the middle.
+numbers on their own scale (log where named), choices equal or not, an inactive number in the middle. The
+neighbour is what is trained, so methods are told it (`snap`); a table that is not `told` leaves them in the
+belief that what they proposed was trained, which is noise to every method that models configurations.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import numpy.typing as npt
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.parameters import ChoiceParameter
-from automl_gpt_ray.ray_tune.domains import flatten
+from automl_gpt_ray.ray_tune.domains import flatten, nest
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.space import SearchSpace
 
@@ -55,6 +57,10 @@ class Problem(Protocol):
 
     def open(self, config: Mapping[str, Any]) -> int:
         """Return the handle of the curve of `config`, nested or flat; the same one may come again."""
+        ...
+
+    def snap(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the configuration, nested, that is trained where `config` is asked for; methods are told it."""
         ...
 
     def length(self, curve: int) -> int:
@@ -103,6 +109,7 @@ class Table:
         failed: Shape (rows,): whether the training failed after them.
         more: Further metrics by name, each like `values`.
         numbers: Of the data set: examples, columns, classes; empty where not known.
+        told: Whether methods are told the row that answers for their proposal.
     """
 
     name: str
@@ -116,6 +123,7 @@ class Table:
     failed: npt.NDArray[np.bool_]
     more: Mapping[str, Floats] = field(default_factory=dict)
     numbers: tuple[float, ...] = ()
+    told: bool = True
 
     def __post_init__(self) -> None:
         points = np.array([embed(self.brief.space, config) for config in self.configs])
@@ -140,6 +148,10 @@ class Table:
         """Return the row nearest to `config`."""
         point = embed(self.brief.space, flatten(config))
         return int(np.square(self._points - point).sum(axis=1).argmin())
+
+    def snap(self, config: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the configuration of the row nearest to `config`; `config` itself where nobody is told."""
+        return nest(self.configs[self.open(config)]) if self.told else config
 
     def length(self, curve: int) -> int:
         """Return the steps that were recorded."""
@@ -180,6 +192,14 @@ def embed(space: SearchSpace, config: Config) -> Floats:
         else:
             parts.append(parameter.to_unit(config[name]) if active else 0.5)
     return np.array(parts)
+
+
+def seated(table: Table) -> Table:
+    """Return `table` with the default moved to the row that answers for it.
+
+    Told of another configuration than the default, our searchers would propose the default again and again.
+    """
+    return started_from(table, table.open(table.brief.space.default))
 
 
 def started_from(table: Table, row: int) -> Table:
