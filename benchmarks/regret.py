@@ -90,7 +90,7 @@ def _incumbent(raw: Raw) -> npt.NDArray[np.int64]:
 
 def _signed(raw: Raw, column: str) -> Floats:
     sign = 1.0 if raw.about.mode == "max" else -1.0
-    values = raw.columns[column].astype(float)
+    values = raw.columns.get(column, raw.columns["value"]).astype(float)  # older results: shown is true
     return np.where(np.isfinite(values), sign * values, -math.inf)
 
 
