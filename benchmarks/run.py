@@ -4,8 +4,9 @@
     python -m benchmarks.run --suite full --curves ../shared/curves --jobs 8
     python -m benchmarks.run --suite lcbench --curves PATH --methods tpe+asha ours-mixture+asha
 
-Methods are told which row of a table answered for their proposal; `--untold` leaves them in the belief that the
-proposal itself was trained. `--noise SIGMA` adds a normal error to every value that methods are shown.
+A proposal is moved to the nearest row of the table that the run has not trained yet, and its method is told
+(`--lookup` has two other ways, see `benchmarks.problems`). `--noise SIGMA` adds a normal error to every value
+that methods are shown.
 
 Raw results go to `--out`; a run that is there already is not run again, so an interrupted suite goes on.
 The table and the pictures are made from the raw results alone (`python -m benchmarks.analysis OUT`).
@@ -24,9 +25,10 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import get_args
 
 from benchmarks import tables
-from benchmarks.problems import Table, median_row, seated, started_from
+from benchmarks.problems import Lookup, Table, median_row, seated, started_from
 from benchmarks.raw import RunKey
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -68,7 +70,7 @@ class Order:
     switch_s: float
     llm_url: str | None
     llm_model: str
-    told: bool = True
+    lookup: Lookup = "fresh"
     noise: float = 0.0
 
 
@@ -95,7 +97,7 @@ def _same_setting(options: argparse.Namespace) -> None:
     """Write down what the runs of a folder share, and stop where this call would mix another into it."""
     trainings = options.trainings or SUITES[options.suite].trainings
     setting = {"trainings": trainings, "workers": options.workers, "switch_s": options.switch_s}
-    setting |= {"told": not options.untold, "noise": options.noise}
+    setting |= {"lookup": options.lookup, "noise": options.noise}
     setting |= {"llm_model": options.llm_model} if options.llm_url else {}
     file = options.out / "setting.json"
     if file.exists() and json.loads(file.read_text("utf-8")) != setting:
@@ -122,7 +124,7 @@ def carry_out(order: Order) -> str:
     """Do one run and write its file; return why it could not be done, or an empty string."""
     from benchmarks.one_run import simulate
 
-    known = problems(order.key.suite, order.curves, order.told)
+    known = problems(order.key.suite, order.curves, order.lookup)
     problem = next(t for t in known if t.name == order.key.task)
     rest = (order.switch_s, order.llm_url, order.llm_model, order.noise)
     try:
@@ -133,13 +135,13 @@ def carry_out(order: Order) -> str:
 
 
 @lru_cache(maxsize=8)
-def problems(suite: str, curves: str | None, told: bool = True) -> list[Table]:
+def problems(suite: str, curves: str | None, lookup: Lookup = "fresh") -> list[Table]:
     """Return the tables of a suite, `@median` understood; kept for the next run of the process."""
     if suite.endswith(MEDIAN_START):
-        found = problems(suite.removesuffix(MEDIAN_START), curves, told)
+        found = problems(suite.removesuffix(MEDIAN_START), curves, lookup)
         return [started_from(table, median_row(table)) for table in found]
     found = tables.load(suite, Path(curves) if curves else None)
-    return [seated(table) if told else replace(table, told=False) for table in found]
+    return [replace(table if lookup == "untold" else seated(table), lookup=lookup) for table in found]
 
 
 def _orders(options: argparse.Namespace) -> Iterator[Order]:
@@ -160,7 +162,7 @@ def _orders(options: argparse.Namespace) -> Iterator[Order]:
                     key = RunKey(name, table.name, method, seed)
                     trainings = options.trainings or suite.trainings
                     model = (options.llm_url, options.llm_model)
-                    rest = (options.switch_s, *model, not options.untold, options.noise)
+                    rest = (options.switch_s, *model, options.lookup, options.noise)
                     yield Order(key, trainings, options.workers, curves, str(options.out), *rest)
 
 
@@ -175,7 +177,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trainings", type=int, help="budget, in full trainings")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")
     parser.add_argument("--switch-s", type=float, default=0.0, help="virtual seconds to pause, and to resume")
-    parser.add_argument("--untold", action="store_true", help="do not tell methods which row answered for a proposal")
+    parser.add_argument("--lookup", choices=get_args(Lookup), default="fresh", help="which row answers for a proposal")
     parser.add_argument("--noise", type=float, default=0.0, help="standard deviation, in the metric's own unit")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="folder of the raw results")

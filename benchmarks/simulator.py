@@ -78,6 +78,7 @@ class Simulator:
         self._live: set[SimTrial] = set()
         self._agenda = Agenda()
         self._staged: list[SimTrial] = []
+        self._opened: set[int] = set()
         self._evaluations: list[Evaluation] = []
         self._decisions: list[tuple[int, int, str]] = []
         objective = problem.brief.objective
@@ -168,9 +169,10 @@ class Simulator:
             config = self._ask(trial_id)
             if config is None:
                 return
-            config = self.search_alg.moved(trial_id, config, self.problem.snap(config))
+            config = self.search_alg.moved(trial_id, config, self.problem.snap(config, self._opened))
             trial = SimTrial(trial_id, self.search_alg.asked - 1, config)
             trial.curve = self.problem.open(config)
+            self._opened.add(trial.curve)
             if self.search_alg.latency_s > 0:
                 self._arriving += 1
                 self._agenda.enter(self.now + self.search_alg.latency_s, "arrive", trial)

@@ -41,7 +41,7 @@ SPACE = SearchSpace(
 STEPS, BUDGET, ROWS = 5, 80, 15
 
 
-def table(told=True):
+def table(lookup="fresh"):
     """Few rows, so that nearly every proposal is moved; the default is none of them."""
     rng = np.random.default_rng(4)
     configs = [SPACE.sample(rng) for _ in range(ROWS)]
@@ -56,9 +56,9 @@ def table(told=True):
         tests=values[:, -1],
         lengths=np.full(ROWS, STEPS),
         failed=np.zeros(ROWS, bool),
-        told=told,
+        lookup=lookup,
     )
-    return seated(made) if told else made
+    return made if lookup == "untold" else seated(made)
 
 
 def key(config):
@@ -145,7 +145,7 @@ def test_whoever_models_configurations_holds_the_rows_that_were_trained(make):
 
 @pytest.mark.parametrize("make", [PAIRS["Ray's OptunaSearch, TPE"], advised, planned])
 def test_untold_they_hold_what_they_proposed(make):
-    problem = table(told=False)
+    problem = table("untold")
     replay, known = played(make, problem)
     assert known[0] == key(SPACE.default)
     assert known[0] != key(problem.configs[replay.trials[0].curve])
@@ -155,7 +155,22 @@ def test_a_row_is_where_it_lies_already():
     problem = table()
     for config in problem.configs:
         assert key(problem.snap(config)) == key(config)
-    assert replace(problem, told=False).snap({"lr": 0.3, "optimizer": "adam"}) == {"lr": 0.3, "optimizer": "adam"}
+    assert replace(problem, lookup="untold").snap({"lr": 0.3, "optimizer": "adam"}) == {"lr": 0.3, "optimizer": "adam"}
+
+
+def test_no_row_is_trained_twice_while_there_are_others_unless_repeats_are_wanted():
+    def rows(lookup):
+        limits = Limits(trials=ROWS)
+        return [
+            t.curve for t in Simulator(table(lookup), RandomSearch(SPACE, 0), FIFOScheduler(), 2, limits).run().trials
+        ]
+
+    assert sorted(rows("fresh")) == list(range(ROWS))
+    assert len(set(rows("repeats"))) < ROWS
+    problem = table()
+    assert problem.snap(SPACE.default, range(ROWS)) == problem.snap(SPACE.default)
+    nearest = problem.open(SPACE.default)
+    assert problem.open(problem.snap(SPACE.default, {nearest})) != nearest
 
 
 def test_a_searcher_without_a_hook_is_moved_too():
