@@ -19,6 +19,7 @@ import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.team import assemble
@@ -33,7 +34,7 @@ from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
 from benchmarks.replay import Replay
 from benchmarks.searchers import AdvisorSearch, RandomSearch
-from benchmarks.told import ToldLLMSearch
+from benchmarks.told import Seated, ToldLLMSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
 
@@ -170,15 +171,23 @@ def _syne_tune(method: str) -> Callable[[Setting], Replay]:
 
 def _freeze_thaw(setting: Setting) -> Pair:
     brief = setting.problem.brief
+    return _planned(setting, Seated(FreezeThawAdvisor(brief.space, setting.seed), setting.problem))
+
+
+def _freeze_thaw_late(setting: Setting) -> Pair:
+    return _planned(setting, FreezeThawAdvisor(setting.problem.brief.space, setting.seed))
+
+
+def _planned(setting: Setting, advisor: Advisor) -> Pair:
+    brief = setting.problem.brief
     planner = Planner(brief.space, brief.max_steps, lambda history: setting.epochs - steps_of(history))
-    advisor = FreezeThawAdvisor(brief.space, setting.seed)
     searcher = PlannedSearch(brief, advisor, planner, setting.workers, setting.seed)
     return Pair(searcher, ReviewScheduler(setting.workers), {"ahead": 0})
 
 
-def _gp_asha(setting: Setting) -> Pair:
+def _own_gp(setting: Setting) -> Searcher:
     brief = setting.problem.brief
-    return Pair(AdvisorSearch(brief, FreezeThawAdvisor(brief.space, setting.seed), setting.seed), asha(setting))
+    return AdvisorSearch(brief, FreezeThawAdvisor(brief.space, setting.seed), setting.seed)
 
 
 def _median_pruner(setting: Setting) -> Pair:
@@ -206,6 +215,7 @@ def _both(
 _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
+_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement a step, ReviewScheduler"
 _UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
@@ -242,8 +252,9 @@ METHODS: dict[str, Method] = {
             _with_model,
             True,
         ),
-        Method("ours-freeze-thaw", "freeze-thaw: Gaussian process on extrapolated finals", _freeze_thaw),
-        Method("ours-gp+asha", "the freeze-thaw advisor with Ray's ASHA", _gp_asha),
+        Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
+        Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
+        *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),
     )
 }

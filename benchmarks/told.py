@@ -13,19 +13,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, final
 
 import optuna
 from optuna.trial import FixedTrial
 from ray.tune.search.optuna import OptunaSearch
 
+from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import TrialStarted
 from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, Parameter
 from automl_gpt_ray.ray_tune.domains import flatten
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from automl_gpt_ray.records import Scalar
+from automl_gpt_ray.records import History, Proposal, Scalar
 from automl_gpt_ray.space import SearchSpace
+from benchmarks.problems import Problem
 
 
 def rewrite_book(book: Book, trial_id: str, config: Mapping[str, Any]) -> None:
@@ -58,6 +60,32 @@ def _suggest(trial: Any, name: str, parameter: Parameter) -> Scalar:
     if isinstance(parameter, FloatParameter):
         return parameter.clip(trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=step))
     return parameter.clip(trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=step or 1))
+
+
+@final
+class Seated:
+    """An advisor whose proposals are moved at once to the rows that would be trained in their place.
+
+    For a planner that weighs a proposal against paused trials: it learns what everybody learns, and no value,
+    but before the trial starts, so that it can go on with a paused one instead.
+
+    Args:
+        advisor: Who proposes, wherever it likes.
+        problem: Who moves.
+    """
+
+    def __init__(self, advisor: Advisor, problem: Problem) -> None:
+        self._advisor, self._problem = advisor, problem
+
+    def propose(self, history: History, n: int) -> list[Proposal]:
+        """Return the advisor's proposals, moved."""
+        tried = {self._problem.open(trial.config) for trial in history.trials}
+        found = []
+        for made in self._advisor.propose(history, n):
+            config = flatten(dict(self._problem.snap(made.config, tried)))
+            tried.add(self._problem.open(config))
+            found.append(replace(made, config=config))
+        return found
 
 
 class ToldOptunaSearch(OptunaSearch):

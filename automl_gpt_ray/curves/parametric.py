@@ -238,7 +238,7 @@ def _condition(population: Population, steps: Array, noise: Array, n: int) -> _G
     seen, cross = loads[..., :n, :], cov[..., n:, :n]
     return _Group(
         prior=parts @ population.centre,
-        inverse=inverse,
+        inverse=np.asarray(inverse, dtype=float),
         logdet=np.linalg.slogdet(inverse)[1],
         seen=seen,
         cross=cross,
