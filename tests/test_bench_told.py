@@ -29,7 +29,7 @@ from benchmarks.regret import progress
 from benchmarks.replay import Limits
 from benchmarks.searchers import AdvisorSearch, RandomSearch
 from benchmarks.simulator import Simulator
-from benchmarks.told import ToldLLMSearch
+from benchmarks.told import Seated, ToldLLMSearch
 
 SPACE = SearchSpace(
     {
@@ -105,6 +105,12 @@ def masked_pair(problem):
     return search, FIFOScheduler(), read_back
 
 
+def seated_planner(problem):
+    advisor, planner = Seated(FreezeThawAdvisor(SPACE, 0), problem), Planner(SPACE, STEPS)
+    search = PlannedSearch(problem.brief, advisor, planner, 2, 0)
+    return search, ReviewScheduler(2), lambda: of_book(search.book)
+
+
 def llm_search(problem):
     search = ToldLLMSearch(default=SPACE.default, max_steps=STEPS)
     search.set_search_properties("score", "max", to_ray(SPACE))
@@ -118,6 +124,7 @@ PAIRS = {
     "our advisors": advised,
     "names masked": masked_pair,
     "the planner": planned,
+    "the planner, moved before it weighs": seated_planner,
     "LLMSearch": llm_search,
 }
 
@@ -149,6 +156,16 @@ def test_untold_they_hold_what_they_proposed(make):
     replay, known = played(make, problem)
     assert known[0] == key(SPACE.default)
     assert known[0] != key(problem.configs[replay.trials[0].curve])
+
+
+def test_proposals_are_moved_to_rows_that_nobody_has_and_no_two_to_the_same():
+    problem = table()
+    search = AdvisorSearch(problem.brief, Seated(ClassicalAdvisor(SPACE, 0), problem), 0)
+    replay = Simulator(problem, search, FIFOScheduler(), 2, Limits(trials=6)).run()
+    moved = Seated(ClassicalAdvisor(SPACE, 0), problem).propose(search.loop.history, 4)
+    rows = [problem.open(p.config) for p in moved]
+    assert [key(p.config) for p in moved] == [key(problem.configs[row]) for row in rows]
+    assert len({*rows, *(t.curve for t in replay.trials)}) == 4 + 6
 
 
 def test_a_row_is_where_it_lies_already():
