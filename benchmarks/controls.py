@@ -78,6 +78,11 @@ class MaskedSearch(Searcher):
         config = self.inner.suggest(trial_id)
         return {self._names[n]: v for n, v in config.items()} if isinstance(config, dict) else config
 
+    def told(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Tell what is trained, masked again."""
+        masks = {name: mask for mask, name in self._names.items()}
+        self.inner.told(trial_id, {masks[name]: value for name, value in flatten(config).items()})
+
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Tell one step."""
         self.inner.on_trial_result(trial_id, result)

@@ -11,7 +11,7 @@ configuration the trial had on the way:
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -57,6 +57,10 @@ class Formula:
         """Begin a curve."""
         self._courses.append(_Course(dict(config), [START]))
         return len(self._courses) - 1
+
+    def snap(self, config: Mapping[str, Any], tried: Collection[int] = ()) -> Mapping[str, Any]:
+        """Return `config`: a formula knows every configuration."""
+        return config
 
     def length(self, curve: int) -> int:
         """Return its steps."""

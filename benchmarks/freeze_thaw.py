@@ -16,6 +16,7 @@ from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.results import observation
 from automl_gpt_ray.ray_tune.scheduler import next_choice
 from automl_gpt_ray.records import History, Proposal, TrialState
+from benchmarks.told import rewrite_book
 
 
 @final
@@ -79,6 +80,10 @@ class PlannedSearch(Searcher):
             return None
         self.book.record(TrialStarted(trial_id, choice.proposal))
         return dict(choice.proposal.config)
+
+    def told(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Rewrite the trial: `config` is what is trained."""
+        rewrite_book(self.book, trial_id, config)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Record one step; the same one twice counts once."""

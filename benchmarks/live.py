@@ -52,7 +52,7 @@ class Watch(tune.Callback):
         value = float(result[self._problem.brief.objective.metric])
         row = self._problem.open(trial.config)
         at = time.monotonic() - self._began
-        self.evaluations.append(Evaluation(at, number, int(result["step"]), value, row))
+        self.evaluations.append(Evaluation(at, number, int(result["step"]), value, row, value))
 
 
 class Budget(tune.Stopper):

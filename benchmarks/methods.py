@@ -19,6 +19,7 @@ import optuna
 from ray.tune.schedulers import AsyncHyperBandScheduler, FIFOScheduler, HyperBandScheduler, TrialScheduler
 from ray.tune.search import Searcher
 
+from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.team import assemble
@@ -26,7 +27,6 @@ from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
-from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.space import SearchSpace
 from benchmarks.freeze_thaw import PlannedSearch, steps_of
 from benchmarks.language import Metered
@@ -34,6 +34,7 @@ from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
 from benchmarks.replay import Replay
 from benchmarks.searchers import AdvisorSearch, RandomSearch
+from benchmarks.told import Seated, ToldLLMSearch
 
 logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand tells of every bracket
 
@@ -136,7 +137,7 @@ def _with_model(setting: Setting) -> Searcher:
 
 def _llm_search(setting: Setting) -> Pair:
     brief = setting.problem.brief
-    search = LLMSearch(default=brief.space.default, max_steps=brief.max_steps, seed=setting.seed)
+    search = ToldLLMSearch(default=brief.space.default, max_steps=brief.max_steps, seed=setting.seed)
     search.set_search_properties(brief.objective.metric, brief.objective.mode, to_ray(brief.space))
     return Pair(search, asha(setting), {"patience_s": 2.0})
 
@@ -170,15 +171,23 @@ def _syne_tune(method: str) -> Callable[[Setting], Replay]:
 
 def _freeze_thaw(setting: Setting) -> Pair:
     brief = setting.problem.brief
+    return _planned(setting, Seated(FreezeThawAdvisor(brief.space, setting.seed), setting.problem))
+
+
+def _freeze_thaw_late(setting: Setting) -> Pair:
+    return _planned(setting, FreezeThawAdvisor(setting.problem.brief.space, setting.seed))
+
+
+def _planned(setting: Setting, advisor: Advisor) -> Pair:
+    brief = setting.problem.brief
     planner = Planner(brief.space, brief.max_steps, lambda history: setting.epochs - steps_of(history))
-    advisor = FreezeThawAdvisor(brief.space, setting.seed)
     searcher = PlannedSearch(brief, advisor, planner, setting.workers, setting.seed)
     return Pair(searcher, ReviewScheduler(setting.workers), {"ahead": 0})
 
 
-def _gp_asha(setting: Setting) -> Pair:
+def _own_gp(setting: Setting) -> Searcher:
     brief = setting.problem.brief
-    return Pair(AdvisorSearch(brief, FreezeThawAdvisor(brief.space, setting.seed), setting.seed), asha(setting))
+    return AdvisorSearch(brief, FreezeThawAdvisor(brief.space, setting.seed), setting.seed)
 
 
 def _median_pruner(setting: Setting) -> Pair:
@@ -206,6 +215,8 @@ def _both(
 _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
+_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement a step, ReviewScheduler"
+_UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
 METHODS: dict[str, Method] = {
@@ -217,10 +228,18 @@ METHODS: dict[str, Method] = {
         *_both("gp", "Ray's OptunaSearch, GPSampler: 10 random at first", _gp),
         Method("random+hyperband", f"Ray's HyperBand, reduction {ETA}", lambda s: Pair(_random(s), hyperband(s))),
         Method(
-            "bohb", f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}", _bohb, needs=("hpbandster", "ConfigSpace")
+            "bohb",
+            f"Ray's TuneBOHB, HyperBandForBOHB, reduction {ETA}; {_UNTOLD}",
+            _bohb,
+            needs=("hpbandster", "ConfigSpace"),
         ),
         *(
-            Method(f"syne-{name.lower()}", f"Syne Tune's {name} in its own simulator", _syne_tune(name), needs=_SYNE)
+            Method(
+                f"syne-{name.lower()}",
+                f"Syne Tune's {name} in its own simulator; {_UNTOLD}",
+                _syne_tune(name),
+                needs=_SYNE,
+            )
             for name in ("RandomSearch", "ASHA", "BOHB", "ASHACQR")
         ),
         Method("tpe+median-pruner", f"Optuna alone: TPE ({_TPE}), MedianPruner(5, warm-up {GRACE})", _median_pruner),
@@ -233,8 +252,9 @@ METHODS: dict[str, Method] = {
             _with_model,
             True,
         ),
-        Method("ours-freeze-thaw", "freeze-thaw: Gaussian process on extrapolated finals", _freeze_thaw),
-        Method("ours-gp+asha", "the freeze-thaw advisor with Ray's ASHA", _gp_asha),
+        Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
+        Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
+        *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),
     )
 }

@@ -14,6 +14,7 @@ from benchmarks import raw
 from benchmarks.controls import ALL
 from benchmarks.language import Metered
 from benchmarks.methods import Pair, Setting
+from benchmarks.noise import Noise
 from benchmarks.problems import Table
 from benchmarks.replay import Costs, Limits, Replay
 from benchmarks.simulator import Simulator
@@ -29,6 +30,7 @@ def simulate(
     switch_s: float = 0.0,
     llm_url: str | None = None,
     llm_model: str = "default",
+    noise: float = 0.0,
 ) -> None:
     """Simulate the run that `key` names and write its raw results below `out`.
 
@@ -42,6 +44,7 @@ def simulate(
         switch_s: Virtual seconds to pause a trial, and again to resume it.
         llm_url: Server of the language model; the methods that need none do not call it.
         llm_model: The model's name there.
+        noise: Standard deviation of the error on every value that methods are shown.
     """
     method = ALL[key.method]
     client = Metered(OpenAIClient(llm_model, llm_url)) if method.needs_llm and llm_url else None
@@ -51,7 +54,11 @@ def simulate(
     random.seed(key.seed)
     began = time.perf_counter()
     made = method.make(Setting(problem, key.seed, workers, epochs, client, others))
-    replay = made if isinstance(made, Replay) else _simulated(made, problem, workers, epochs, switch_s)
+    replay = (
+        made
+        if isinstance(made, Replay)
+        else _simulated(made, problem, workers, epochs, switch_s, Noise(noise, key.seed))
+    )
     spent = client.spent if client else None
     about = raw.About(
         mode=problem.brief.objective.mode,
@@ -72,8 +79,8 @@ def simulate(
     raw.write(out, key, about, problem, replay)
 
 
-def _simulated(pair: Pair, problem: Table, workers: int, epochs: int, switch_s: float) -> Replay:
-    options = {"as_ray": True, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
+def _simulated(pair: Pair, problem: Table, workers: int, epochs: int, switch_s: float, noise: Noise) -> Replay:
+    options = {"as_ray": True, "noise": noise, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
     limits = Limits(epochs=epochs)
     replay = Simulator(problem, pair.searcher, pair.scheduler, workers=workers, limits=limits, **options).run()
     close = getattr(pair.searcher, "close", None)

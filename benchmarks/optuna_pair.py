@@ -15,12 +15,9 @@ from optuna.study import StudyDirection
 from optuna.trial import TrialState
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
-from ray.tune.search.optuna import OptunaSearch
 
-from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, Parameter
-from automl_gpt_ray.records import Scalar
-from automl_gpt_ray.space import SearchSpace
 from benchmarks.problems import Problem
+from benchmarks.told import ToldOptunaSearch, draw, rewrite_study
 
 STARTUP = 10
 """Random suggestions before a sampler models anything: Optuna's own default."""
@@ -49,30 +46,14 @@ def ray_optuna(problem: Problem, sampler: BaseSampler) -> Searcher:
     As it stands in Ray it tells a stopped trial as complete, at the value it had.
     """
     space, objective = problem.brief.space, problem.brief.objective
-    return OptunaSearch(
+    return ToldOptunaSearch(
+        space,
         space=partial(draw, space=space),
         metric=objective.metric,
         mode=objective.mode,
         points_to_evaluate=[dict(space.default)],
         sampler=sampler,
     )
-
-
-def draw(trial: Any, space: SearchSpace) -> dict[str, Scalar]:
-    """Return a configuration that Optuna's `trial` suggests, parameter by parameter."""
-    return space.build(lambda name, parameter: _suggest(trial, name, parameter))
-
-
-def _suggest(trial: Any, name: str, parameter: Parameter) -> Scalar:
-    if isinstance(parameter, ConstantParameter):
-        return parameter.value
-    if isinstance(parameter, ChoiceParameter):
-        value: Scalar = trial.suggest_categorical(name, parameter.choices)
-        return value
-    step = None if parameter.log else parameter.step
-    if isinstance(parameter, FloatParameter):
-        return parameter.clip(trial.suggest_float(name, parameter.low, parameter.high, log=parameter.log, step=step))
-    return parameter.clip(trial.suggest_int(name, parameter.low, parameter.high, log=parameter.log, step=step or 1))
 
 
 @final
@@ -95,6 +76,10 @@ class StudySearch(Searcher):
         """Return what the study suggests."""
         self.asked[trial_id] = self.study.ask()
         return draw(self.asked[trial_id], self._space)
+
+    def told(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Rewrite the asked trial."""
+        rewrite_study(self.asked[trial_id], self._space, config)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Tell the study how the trial ended."""

@@ -132,7 +132,7 @@ def _read(problem: Problem, callback: Any, epochs: int) -> Replay:
             _active(problem.brief.space, {n: row[f"config_{n}"] for n in names if f"config_{n}" in row})
         )
         value = float(row[problem.brief.objective.metric])
-        seen.append(Evaluation(float(row["st_tuner_time"]), int(row["trial_id"]), int(row[STEP]), value, curve))
+        seen.append(Evaluation(float(row["st_tuner_time"]), int(row["trial_id"]), int(row[STEP]), value, curve, value))
     return Replay(seen, [], [], seen[-1].seconds if seen else 0.0, "epochs")
 
 

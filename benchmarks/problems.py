@@ -5,26 +5,34 @@
     problem.report(curve, 1)              # {"val_balanced_accuracy": 0.61}
 
 A `Table` answers a configuration that was not recorded with its nearest neighbour in the unit cube:
-numbers on their own scale (log where named), choices equal or not, an inactive number in the middle.
+numbers on their own scale (log where named), choices equal or not, an inactive number in the middle. The
+neighbour is what is trained, so methods are told it (`snap`). How it is looked up:
+
+* `fresh`: the nearest row that the run has not trained yet. The same curve a second time would teach a method
+  nothing, where the configuration it asked for would have;
+* `repeats`: the nearest row, again and again where proposals lie close together;
+* `untold`: the same, and methods are left in the belief that what they proposed was trained: noise to
+  everybody who models configurations.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, final
+from typing import Any, Literal, Protocol, final
 
 import numpy as np
 import numpy.typing as npt
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.parameters import ChoiceParameter
-from automl_gpt_ray.ray_tune.domains import flatten
+from automl_gpt_ray.ray_tune.domains import flatten, nest
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.space import SearchSpace
 
 Floats = npt.NDArray[np.float64]
+Lookup = Literal["fresh", "repeats", "untold"]
 
 
 class RevisionError(ValueError):
@@ -55,6 +63,15 @@ class Problem(Protocol):
 
     def open(self, config: Mapping[str, Any]) -> int:
         """Return the handle of the curve of `config`, nested or flat; the same one may come again."""
+        ...
+
+    def snap(self, config: Mapping[str, Any], tried: Collection[int] = ()) -> Mapping[str, Any]:
+        """Return the configuration, nested, that is trained where `config` is asked for; methods are told it.
+
+        Args:
+            config: Nested or flat.
+            tried: Curves that the run has opened.
+        """
         ...
 
     def length(self, curve: int) -> int:
@@ -103,6 +120,7 @@ class Table:
         failed: Shape (rows,): whether the training failed after them.
         more: Further metrics by name, each like `values`.
         numbers: Of the data set: examples, columns, classes; empty where not known.
+        lookup: Which row answers for a proposal, and who knows; see the module.
     """
 
     name: str
@@ -116,6 +134,7 @@ class Table:
     failed: npt.NDArray[np.bool_]
     more: Mapping[str, Floats] = field(default_factory=dict)
     numbers: tuple[float, ...] = ()
+    lookup: Lookup = "fresh"
 
     def __post_init__(self) -> None:
         points = np.array([embed(self.brief.space, config) for config in self.configs])
@@ -138,8 +157,20 @@ class Table:
 
     def open(self, config: Mapping[str, Any]) -> int:
         """Return the row nearest to `config`."""
+        return int(self._distances(config).argmin())
+
+    def snap(self, config: Mapping[str, Any], tried: Collection[int] = ()) -> Mapping[str, Any]:
+        """Return the configuration of the row that answers for `config`; `config` itself where nobody is told."""
+        if self.lookup == "untold":
+            return config
+        distances = self._distances(config)
+        if self.lookup == "fresh" and len(tried) < len(self.configs):
+            distances[list(tried)] = math.inf
+        return nest(self.configs[int(distances.argmin())])
+
+    def _distances(self, config: Mapping[str, Any]) -> Floats:
         point = embed(self.brief.space, flatten(config))
-        return int(np.square(self._points - point).sum(axis=1).argmin())
+        return np.asarray(np.square(self._points - point).sum(axis=1))
 
     def length(self, curve: int) -> int:
         """Return the steps that were recorded."""
@@ -180,6 +211,14 @@ def embed(space: SearchSpace, config: Config) -> Floats:
         else:
             parts.append(parameter.to_unit(config[name]) if active else 0.5)
     return np.array(parts)
+
+
+def seated(table: Table) -> Table:
+    """Return `table` with the default moved to the row that answers for it.
+
+    Told of another configuration than the default, our searchers would propose the default again and again.
+    """
+    return started_from(table, table.open(table.brief.space.default))
 
 
 def started_from(table: Table, row: int) -> Table:

@@ -81,6 +81,7 @@ def write(folder: Path, key: RunKey, about: About, problem: Problem, replay: Rep
         "trial": np.array([e.trial for e in seen], np.int32),
         "step": np.array([e.step for e in seen], np.int32),
         "value": np.array([e.value for e in seen]),
+        "shown": np.array([e.shown for e in seen]),
         "curve": np.array([e.curve for e in seen], np.int32),
         "test": np.array([tests[e.curve] for e in seen]),
     }

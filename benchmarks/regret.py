@@ -2,7 +2,8 @@
 
 Notation, for one run with values v_1..v_n at virtual times t_1..t_n, larger better:
     best, median    of the task's table: its best value at any step, its median final value
-    regret_k        (best - max_{i<=k} v_i) / (best - median); 0 the best recorded, 1 the median one
+    regret_k        (best - v_j) / (best - median), j <= k the one that looks best; 0 the best recorded, 1 the
+                    median one. What looks best is best, unless methods were shown values with noise on them.
 Diverged values count for nothing; before the first finite one the regret is 1.
 """
 
@@ -62,7 +63,7 @@ class Progress:
         return (about.test_best - float(self.raw.columns["test"][row])) / (about.test_best - about.test_median)
 
     def _chosen(self) -> int | None:
-        signed = _signed(self.raw)
+        signed = _signed(self.raw, "shown")
         return int(np.argmax(signed)) if np.isfinite(signed).any() else None
 
     def _at(self, counts: npt.NDArray[np.int64]) -> Floats:
@@ -73,15 +74,23 @@ class Progress:
 def progress(raw: Raw) -> Progress:
     """Return a run's regret after each of its evaluations."""
     sign = 1.0 if raw.about.mode == "max" else -1.0
-    top = np.maximum.accumulate(_signed(raw)) if len(raw.columns["value"]) else np.zeros(0)
+    top = _signed(raw, "value")[_incumbent(raw)] if len(raw.columns["value"]) else np.zeros(0)
     spread = sign * (raw.about.best - raw.about.median) or 1.0
     regret = (sign * raw.about.best - top) / spread
     return Progress(raw, np.where(np.isfinite(regret), regret, 1.0), raw.columns["seconds"].astype(float))
 
 
-def _signed(raw: Raw) -> Floats:
+def _incumbent(raw: Raw) -> npt.NDArray[np.int64]:
+    """Return the place of what looks best after each evaluation; the first of equals."""
+    shown = _signed(raw, "shown")
+    top = np.maximum.accumulate(shown)
+    better = np.concatenate([[True], shown[1:] > top[:-1]])
+    return np.asarray(np.maximum.accumulate(np.where(better, np.arange(len(shown)), 0)))
+
+
+def _signed(raw: Raw, column: str) -> Floats:
     sign = 1.0 if raw.about.mode == "max" else -1.0
-    values = raw.columns["value"].astype(float)
+    values = raw.columns.get(column, raw.columns["value"]).astype(float)  # older results: shown is true
     return np.where(np.isfinite(values), sign * values, -math.inf)
 
 

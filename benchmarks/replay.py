@@ -31,13 +31,14 @@ UNLIMITED = Limits()
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One report: virtual time, trial number, step, objective value, the problem's curve."""
+    """One report: virtual time, trial number, step, true objective value, the problem's curve, the value as shown."""
 
     seconds: float
     trial: int
     step: int
     value: float
     curve: int
+    shown: float
 
 
 @dataclass(frozen=True)

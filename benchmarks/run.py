@@ -4,6 +4,10 @@
     python -m benchmarks.run --suite full --curves ../shared/curves --jobs 8
     python -m benchmarks.run --suite lcbench --curves PATH --methods tpe+asha ours-mixture+asha
 
+A proposal is moved to the nearest row of the table that the run has not trained yet, and its method is told
+(`--lookup` has two other ways, see `benchmarks.problems`). `--noise SIGMA` adds a normal error to every value
+that methods are shown.
+
 Raw results go to `--out`; a run that is there already is not run again, so an interrupted suite goes on.
 The table and the pictures are made from the raw results alone (`python -m benchmarks.analysis OUT`).
 """
@@ -17,13 +21,14 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from multiprocessing import get_context
 from pathlib import Path
+from typing import get_args
 
 from benchmarks import tables
-from benchmarks.problems import Table, median_row, started_from
+from benchmarks.problems import Lookup, Table, median_row, seated, started_from
 from benchmarks.raw import RunKey
 
 RESULTS = Path(__file__).resolve().parent / "results"
@@ -65,6 +70,8 @@ class Order:
     switch_s: float
     llm_url: str | None
     llm_model: str
+    lookup: Lookup = "fresh"
+    noise: float = 0.0
 
 
 def main() -> None:
@@ -90,6 +97,7 @@ def _same_setting(options: argparse.Namespace) -> None:
     """Write down what the runs of a folder share, and stop where this call would mix another into it."""
     trainings = options.trainings or SUITES[options.suite].trainings
     setting = {"trainings": trainings, "workers": options.workers, "switch_s": options.switch_s}
+    setting |= {"lookup": options.lookup, "noise": options.noise}
     setting |= {"llm_model": options.llm_model} if options.llm_url else {}
     file = options.out / "setting.json"
     if file.exists() and json.loads(file.read_text("utf-8")) != setting:
@@ -116,9 +124,9 @@ def carry_out(order: Order) -> str:
     """Do one run and write its file; return why it could not be done, or an empty string."""
     from benchmarks.one_run import simulate
 
-    known = problems(order.key.suite, order.curves)
+    known = problems(order.key.suite, order.curves, order.lookup)
     problem = next(t for t in known if t.name == order.key.task)
-    rest = (order.switch_s, order.llm_url, order.llm_model)
+    rest = (order.switch_s, order.llm_url, order.llm_model, order.noise)
     try:
         simulate(order.key, problem, known, order.trainings, order.workers, Path(order.out), *rest)
     except Exception as error:  # noqa: BLE001 - one broken run must not end a suite of hours; it is told at the end
@@ -127,12 +135,13 @@ def carry_out(order: Order) -> str:
 
 
 @lru_cache(maxsize=8)
-def problems(suite: str, curves: str | None) -> list[Table]:
+def problems(suite: str, curves: str | None, lookup: Lookup = "fresh") -> list[Table]:
     """Return the tables of a suite, `@median` understood; kept for the next run of the process."""
     if suite.endswith(MEDIAN_START):
-        found = problems(suite.removesuffix(MEDIAN_START), curves)
+        found = problems(suite.removesuffix(MEDIAN_START), curves, lookup)
         return [started_from(table, median_row(table)) for table in found]
-    return tables.load(suite, Path(curves) if curves else None)
+    found = tables.load(suite, Path(curves) if curves else None)
+    return [replace(table if lookup == "untold" else seated(table), lookup=lookup) for table in found]
 
 
 def _orders(options: argparse.Namespace) -> Iterator[Order]:
@@ -153,7 +162,8 @@ def _orders(options: argparse.Namespace) -> Iterator[Order]:
                     key = RunKey(name, table.name, method, seed)
                     trainings = options.trainings or suite.trainings
                     model = (options.llm_url, options.llm_model)
-                    yield Order(key, trainings, options.workers, curves, str(options.out), options.switch_s, *model)
+                    rest = (options.switch_s, *model, options.lookup, options.noise)
+                    yield Order(key, trainings, options.workers, curves, str(options.out), *rest)
 
 
 def _options() -> argparse.Namespace:
@@ -167,6 +177,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--trainings", type=int, help="budget, in full trainings")
     parser.add_argument("--workers", type=int, default=4, help="trials at once")
     parser.add_argument("--switch-s", type=float, default=0.0, help="virtual seconds to pause, and to resume")
+    parser.add_argument("--lookup", choices=get_args(Lookup), default="fresh", help="which row answers for a proposal")
+    parser.add_argument("--noise", type=float, default=0.0, help="standard deviation, in the metric's own unit")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--out", type=Path, help="folder of the raw results")
     parser.add_argument("--llm-url", help="server that speaks OpenAI's protocol: adds the rows with a model")

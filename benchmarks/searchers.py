@@ -18,6 +18,7 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.ray_tune.results import observation
 from automl_gpt_ray.space import SearchSpace
+from benchmarks.told import rewrite_book
 
 
 @final
@@ -82,6 +83,10 @@ class AdvisorSearch(Searcher):
         self.latency_s = self._latency()
         self._ids[trial_id] = trial.id
         return dict(trial.config)
+
+    def told(self, trial_id: str, config: Mapping[str, Any]) -> None:
+        """Rewrite the trial: `config` is what is trained."""
+        rewrite_book(self.loop.book, self._ids[trial_id], config)
 
     def on_trial_result(self, trial_id: str, result: Mapping[str, Any]) -> None:
         """Tell one step."""

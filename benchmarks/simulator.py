@@ -10,13 +10,13 @@ searcher only when the trial is not stopped by it; `last_result` is the one befo
 trial keeps its step. By default the scheduler is asked only when a worker is free, and what it chooses
 starts at once; None leaves the worker idle, PENDING trials or not. With `as_ray=True` it is as in Ray:
 the scheduler is asked all the time, its choice is staged (PENDING, for the next free worker), and PENDING
-trials are staged by themselves whatever it says.
+trials are staged by themselves whatever it says. A trial is moved to the configuration that the problem
+trains in place of the proposal, and the searcher is told (`benchmarks.told`).
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
 from types import SimpleNamespace
 from typing import Any, final
 
@@ -24,6 +24,7 @@ from ray.tune.schedulers import TrialScheduler
 from ray.tune.search import Searcher
 
 from benchmarks.agenda import Agenda
+from benchmarks.noise import EXACT, Noise
 from benchmarks.problems import Problem
 from benchmarks.replay import FREE, UNLIMITED, Costs, Evaluation, Limits, Replay
 from benchmarks.stand_in import ERROR, PAUSED, PENDING, RUNNING, TERMINATED, SimSearch, SimTrial
@@ -48,6 +49,7 @@ class Simulator:
         patience_s: Real seconds to wait for a searcher that answers None while a worker is free, as one
             with threads of its own does.
         as_ray: Whether choices are staged ahead of a free worker, and PENDING trials with them, as in Ray.
+        noise: On what scheduler and searcher are shown.
     """
 
     def __init__(
@@ -61,6 +63,7 @@ class Simulator:
         ahead: int = 1,
         patience_s: float = 0.0,
         as_ray: bool = False,
+        noise: Noise = EXACT,
     ) -> None:
         self.problem = problem
         self.scheduler_alg: Any = scheduler  # its methods are typed for Ray's own controller and trials
@@ -68,13 +71,14 @@ class Simulator:
         self.now, self.epochs = 0.0, 0
         self.trial_executor = SimpleNamespace(has_resources_for_trial=lambda trial: True)
         self._workers, self._limits, self._costs = workers, limits, costs
-        self._ahead, self._patience_s, self._as_ray = ahead, patience_s, as_ray
+        self._ahead, self._patience_s, self._as_ray, self._noise = ahead, patience_s, as_ray, noise
         self._busy = 0
         self._arriving = 0
         self._trials: list[SimTrial] = []
         self._live: set[SimTrial] = set()
         self._agenda = Agenda()
         self._staged: list[SimTrial] = []
+        self._opened: set[int] = set()
         self._evaluations: list[Evaluation] = []
         self._decisions: list[tuple[int, int, str]] = []
         objective = problem.brief.objective
@@ -165,8 +169,10 @@ class Simulator:
             config = self._ask(trial_id)
             if config is None:
                 return
+            config = self.search_alg.moved(trial_id, config, self.problem.snap(config, self._opened))
             trial = SimTrial(trial_id, self.search_alg.asked - 1, config)
             trial.curve = self.problem.open(config)
+            self._opened.add(trial.curve)
             if self.search_alg.latency_s > 0:
                 self._arriving += 1
                 self._agenda.enter(self.now + self.search_alg.latency_s, "arrive", trial)
@@ -265,10 +271,11 @@ class Simulator:
         seconds = self.problem.seconds(trial.curve, trial.step)
         trial.trained_s += seconds
         self.epochs += 1
-        metrics = self.problem.report(trial.curve, trial.step)
-        value = float(metrics[self.problem.brief.objective.metric])
-        self._evaluations.append(Evaluation(self.now, trial.number, trial.step, value, trial.curve))
-        self._decide(trial, self._result(trial, metrics, seconds))
+        truth, metric = self.problem.report(trial.curve, trial.step), self.problem.brief.objective.metric
+        shown = self._noise.shown(truth, metric, trial.number, trial.step)
+        values = float(truth[metric]), trial.curve, float(shown[metric])
+        self._evaluations.append(Evaluation(self.now, trial.number, trial.step, *values))
+        self._decide(trial, trial.result(shown, seconds))
 
     def _decide(self, trial: SimTrial, result: dict[str, Any]) -> None:
         decision = str(self.scheduler_alg.on_trial_result(self, trial, result))
@@ -284,14 +291,3 @@ class Simulator:
             self.pause_trial(trial)
         elif decision == TrialScheduler.CONTINUE and trial.status == RUNNING:
             self._train(trial)
-
-    def _result(self, trial: SimTrial, metrics: Mapping[str, float], seconds: float) -> dict[str, Any]:
-        config = {f"config/{name}": value for name, value in trial.config.items()}
-        bookkeeping = {
-            "trial_id": trial.trial_id,
-            "training_iteration": trial.step,
-            "time_this_iter_s": seconds,
-            "time_total_s": trial.trained_s,
-            "done": False,
-        }
-        return {**metrics, **bookkeeping, **config}

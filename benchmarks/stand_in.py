@@ -67,6 +67,18 @@ class SimTrial:
         """As Ray's `Trial.is_finished`."""
         return self.ended
 
+    def result(self, metrics: Mapping[str, float], seconds: float) -> dict[str, Any]:
+        """Return Ray's result of the current step: `metrics`, its `seconds` and the usual bookkeeping."""
+        config = {f"config/{name}": value for name, value in self.config.items()}
+        bookkeeping = {
+            "trial_id": self.trial_id,
+            "training_iteration": self.step,
+            "time_this_iter_s": seconds,
+            "time_total_s": self.trained_s,
+            "done": False,
+        }
+        return {**metrics, **bookkeeping, **config}
+
     def set_config(self, config: Mapping[str, Any]) -> None:
         """Change hyperparameters; they hold from the next step."""
         self.config = dict(config)
@@ -104,6 +116,13 @@ class SimSearch:
             return None
         self.asked += 1
         return dict(config)
+
+    def moved(self, trial_id: str, asked: dict[str, Any], trained: Mapping[str, Any]) -> dict[str, Any]:
+        """Return `trained`, which runs in place of what was asked for; the searcher is told where it listens."""
+        listen = getattr(self.searcher, "told", None)
+        if listen is not None and trained != asked:
+            listen(trial_id, trained)
+        return dict(trained)
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """As Ray's `SearchGenerator`."""

@@ -6,7 +6,7 @@ What the curves of a context share is learned from them: where curves begin and 
 No start values and no iterations that could fail to converge (Domhan et al. 2015 average parametric families
 by MCMC; Swersky et al. 2014 put a kernel on exponential decays).
 
-Notation: i curves, j models, n points; `K` their covariance, shape (i, j, n, n).
+Notation: i curves (or groups of them), j models, n observed points, q steps asked for.
 """
 
 from __future__ import annotations
@@ -192,26 +192,57 @@ class _Fit:
 
 
 def _fit(population: Population, points: _Points, asked: Array | None = None) -> _Fit:
-    kinds = models()
+    """Condition every model on every curve; curves observed at the same steps share all but their values."""
     n = points.steps.shape[1]
     every = points.steps if asked is None else np.concatenate([points.steps, asked], axis=1)
-    g = population.shapes.falls(every).transpose(1, 0, 2)[:, kinds.shape]  # (i, j, n + q)
-    parts = np.stack([g, 1.0 - g], axis=-1)
-    loads = parts @ population.spread  # (i, j, n + q, 2)
-    u = log_time(every, population.shapes.max_step)
-    apart = np.minimum(u[:, :, None], u[:, None, :])[:, None]
-    cov = loads @ parts.swapaxes(-1, -2) + (kinds.stray**2)[:, None, None] * apart
-    prior = parts @ population.centre
-    inverse = np.linalg.inv(cov[..., :n, :n] + np.eye(n) * _diagonal(kinds, points.noise)[..., None])
-    rest = points.values[:, None, :] - prior[..., :n]
-    alpha = (inverse @ rest[..., None])[..., 0]
-    seen, cross = loads[..., :n, :], cov[..., n:, :n]
+    kinds, same = np.unique(np.concatenate([every, points.noise], axis=1), axis=0, return_inverse=True)
+    width = every.shape[1]
+    group = _condition(population, kinds[:, :width], kinds[:, width:], n)
+    rest = points.values[:, None, :] - group.prior[same][..., :n]
+    alpha = np.empty_like(rest)
+    for place in range(len(kinds)):
+        here = same == place
+        alpha[here] = (rest[here].swapaxes(0, 1) @ group.inverse[place]).swapaxes(0, 1)
     worth = np.minimum(1.0, WORTH / np.maximum((points.noise == 0.0).sum(axis=1), 1))
     return _Fit(
-        evidence=0.5 * worth[:, None] * (np.linalg.slogdet(inverse)[1] - np.einsum("ijn,ijn->ij", rest, alpha)),
-        ends=population.centre + np.einsum("ijnd,ijn->ijd", seen, alpha),
+        evidence=0.5 * worth[:, None] * (group.logdet[same] - np.einsum("ijn,ijn->ij", rest, alpha)),
+        ends=population.centre + np.einsum("ijnd,ijn->ijd", group.seen[same], alpha),
+        ends_cov=group.ends_cov[same],
+        mean=group.prior[same][..., n:] + np.einsum("ijqn,ijn->ijq", group.cross[same], alpha),
+        cov=group.cov[same],
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class _Group:
+    """What does not depend on the values: arrays over (groups of curves observed at the same steps, models, ...)."""
+
+    prior: Array
+    inverse: Array
+    logdet: Array
+    seen: Array
+    cross: Array
+    ends_cov: Array
+    cov: Array
+
+
+def _condition(population: Population, steps: Array, noise: Array, n: int) -> _Group:
+    kinds = models()
+    g = population.shapes.falls(steps).transpose(1, 0, 2)[:, kinds.shape]  # (i, j, n + q)
+    parts = np.stack([g, 1.0 - g], axis=-1)
+    loads = parts @ population.spread  # (i, j, n + q, 2)
+    u = log_time(steps, population.shapes.max_step)
+    apart = np.minimum(u[:, :, None], u[:, None, :])[:, None]
+    cov = loads @ parts.swapaxes(-1, -2) + (kinds.stray**2)[:, None, None] * apart
+    inverse = np.linalg.inv(cov[..., :n, :n] + np.eye(n) * _diagonal(kinds, noise)[..., None])
+    seen, cross = loads[..., :n, :], cov[..., n:, :n]
+    return _Group(
+        prior=parts @ population.centre,
+        inverse=np.asarray(inverse, dtype=float),
+        logdet=np.linalg.slogdet(inverse)[1],
+        seen=seen,
+        cross=cross,
         ends_cov=population.spread - seen.swapaxes(-1, -2) @ inverse @ seen,
-        mean=prior[..., n:] + (cross @ alpha[..., None])[..., 0],
         cov=cov[..., n:, n:] - cross @ inverse @ cross.swapaxes(-1, -2),
     )
 
