@@ -49,9 +49,8 @@ class Book:
     """The state of a run, thread-safe.
 
     Args:
-        journal: Where events are kept; None keeps them in memory only. Events it already holds are
-            applied first.
-        also: Called with each event after it was applied, those of the journal included; must be quick.
+        journal: Where events are kept, its own applied first; None keeps them in memory only.
+        also: Called with each event after it was applied, the journal's included; must be quick.
 
     Attributes:
         seconds: Wall-clock time the run has taken, without the time during which no driver lived.
@@ -60,7 +59,7 @@ class Book:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
     """
 
-    def __init__(self, journal: Journal | None = None, also: Callable[[Event], object] = lambda event: None) -> None:
+    def __init__(self, journal: Journal | None = None, also: Callable[[Event], object] | None = None) -> None:
         self._journal, self._also = journal, also
         self._lock = threading.RLock()
         self.version, self.seconds = 0, 0.0
@@ -90,11 +89,7 @@ class Book:
         return self._lock
 
     def record(self, event: Event) -> int:
-        """Write `event` down, apply it, and return the new version.
-
-        Raises:
-            JournalError: It could not be written; it was not applied either.
-        """
+        """Write `event` down, apply it, and return the new version; JournalError: it was not applied either."""
         with self._lock:
             entry = self._journal.append(event) if self._journal else Entry(self.version + 1, time.time(), event)
             self.apply(entry)
@@ -115,7 +110,8 @@ class Book:
                 self.seconds += max(0.0, entry.time - (self._latest or entry.time))
             self._latest = entry.time
             self._apply(entry.event)
-            self._also(entry.event)
+            if self._also:
+                self._also(entry.event)
 
     def history(self) -> History:
         """Return a frozen snapshot of what is known.

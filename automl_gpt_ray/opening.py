@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import Any
 
 from automl_gpt_ray.advisors.language import reread
+from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.events import CallFailed, Event, RunResumed, RunStarted
+from automl_gpt_ray.events import CallFailed, Event, RunResumed, RunStarted, TrialRequeued
 from automl_gpt_ray.journal import Journal
 from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
+from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import ReplyError
 
@@ -23,7 +27,7 @@ def open_book(
     brief: Brief,
     seed: int,
     about: Mapping[str, Any],
-    also: Callable[[Event], object] = lambda event: None,
+    also: Callable[[Event], object] | None = None,
 ) -> Book:
     """Return the book over the journal at `path`, with its first event or that of a run taken up again.
 
@@ -45,6 +49,24 @@ def open_book(
     return book
 
 
+def open_supply(
+    book: Book,
+    brief: Brief,
+    mixture: Mixture,
+    seed: int,
+    outages: OutagePolicy | None,
+    urgent: Callable[[], tuple[str, ...]],
+) -> Prefetcher:
+    """Return the prefetcher of a run, at work; arguments as its own."""
+    form_team(book, mixture, "prefetch", seed)
+    told = (book, brief.space, mixture.advisors, mixture.choose, seed)
+    supply = Prefetcher(*told, outages=outages, shares=mixture.shares, urgent=urgent)
+    if LANGUAGE in mixture.advisors:
+        read_unread(book, brief, supply)
+    supply.start()
+    return supply
+
+
 def read_unread(book: Book, brief: Brief, supply: Prefetcher) -> None:
     """Read the replies that came in just before the driver was killed: they are paid for."""
     for prompt, reply in book.unread():
@@ -53,3 +75,18 @@ def read_unread(book: Book, brief: Brief, supply: Prefetcher) -> None:
             book.record(CallFailed(prompt.call, read.kind, str(read), reply.seconds))
         else:
             supply.readmit(LANGUAGE, prompt.history_version, read, prompt.wanted)
+
+
+def settle(book: Book, known: Mapping[str, bool]) -> frozenset[str]:
+    """Settle what the journal and Ray disagree about after a kill; return what `known` takes up again though ended.
+
+    Args:
+        book: Rebuilt from the journal.
+        known: Trial id to whether Ray takes it for ended.
+    """
+    history = book.history()
+    for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
+        if trial.id not in known:
+            book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
+    ended = {trial.id for trial in history.trials if trial.state.ended}
+    return frozenset(trial for trial, finished in known.items() if trial in ended and not finished)

@@ -74,7 +74,7 @@ class Planner:
 
     def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
         """Return what everything promises, and a forecast of each trial in `asked`."""
-        model = self._up_to_date(self._reader.context(history))
+        model = self.model(history)
         able = [p for p in history.pending if not self._space.problems(p.config)]
         found = self._ranks(model, history, able)
         open_ids = {t.id for t in history.trials if not t.state.ended}
@@ -91,6 +91,10 @@ class Planner:
             _finals(model, open_ids),
             {c.key: log for c, log in zip(curves, logs, strict=True) if log},
         )
+
+    def model(self, history: History) -> FittedCurves:
+        """Return the model of a history, fitted anew or brought up to date."""
+        return self._up_to_date(self._reader.context(history))
 
     def _ranks(self, model: FittedCurves, history: History, able: list[Proposal]) -> Ranks:
         running = [t.id for t in history.in_state(TrialState.RUNNING)]

@@ -99,6 +99,10 @@ class RunBudget:
             money=self._budget.cost(spending.models),
         )
 
+    def steps_left(self) -> float:
+        """Return the steps that the budget still covers; infinite without such a limit."""
+        return float("inf") if self._budget.steps is None else max(0.0, self._budget.steps - self._all_steps)
+
     def ending(self, supply: Supply | None = None) -> Ending | None:
         """Return why no further trial begins, or None; it is written down as a decision."""
         found = self._found(supply)

@@ -16,16 +16,19 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Literal, final
+from dataclasses import replace
+from typing import final
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import Decision, ForecastMade
 from automl_gpt_ray.planner import SOURCE, Planner, Ranking
 from automl_gpt_ray.promotion import Promotion
 from automl_gpt_ray.records import History, TrialRecord, TrialState
+from automl_gpt_ray.run_budget import RunBudget, Supply
 from automl_gpt_ray.scorekeeper import Scorekeeper
+from automl_gpt_ray.steering_rule import Choice, SteeringRule
 
 _LOG = logging.getLogger(__name__)
 SLICES = 10
@@ -41,25 +44,6 @@ REST = 2.0
 AUDIT, RUNGS = "audit", "rungs"
 
 
-@dataclass(frozen=True)
-class Choice:
-    """What a worker does.
-
-    Attributes:
-        action: `trial`: go on with `trial`; `new`: start another; `wait`: nothing now; `end`: nothing any more.
-        trial: Id of the trial that goes on.
-        reason: In a sentence.
-        by: Who says so.
-        predicted: The final value believed of the trial that makes way; None where nothing is.
-    """
-
-    action: Literal["trial", "new", "wait", "end"]
-    trial: str | None = None
-    reason: str = ""
-    by: str = "planner"
-    predicted: float | None = None
-
-
 WAIT = Choice("wait", reason="nothing is ready")
 
 
@@ -71,30 +55,18 @@ class Steering:
         book: Of the run.
         planner: Ranks; called from one thread.
         keeper: Scores the planner's forecasts.
-        rungs: The rule while the forecasts have earned no say.
+        rule: How.
         may_start: Whether new trials may start.
-        audit: Share of the trials to be paused that run on instead, in [0, 1).
-        switch_cost: What pausing one trial and starting another costs, in steps.
-        background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
-        gated: Whether the forecasts must earn their say.
     """
 
     def __init__(
-        self,
-        book: Book,
-        planner: Planner,
-        keeper: Scorekeeper,
-        rungs: Promotion,
-        may_start: Callable[[], bool],
-        audit: float = 0.05,
-        switch_cost: float = 0.0,
-        background: bool = True,
-        gated: bool = True,
+        self, book: Book, planner: Planner, keeper: Scorekeeper, rule: SteeringRule, may_start: Callable[[], bool]
     ) -> None:
-        self._book, self._planner, self._keeper, self._rungs = book, planner, keeper, rungs
-        self._may_start, self._audit, self._switch_cost = may_start, audit, switch_cost
-        self._background, self._gated = background, gated
-        self.slice = max(1, round(rungs.max_step / SLICES))
+        self._book, self._planner, self._keeper, self._rule = book, planner, keeper, rule
+        self._may_start = may_start
+        max_step = book.history().max_step
+        self._rungs = Promotion(max_step, min(rule.grace, max_step), rule.eta)
+        self.slice = max(1, round(max_step / SLICES))
         self._ranking: Ranking | None = None
         self._trusted = False
         self._asked: dict[str, int] = {}
@@ -117,10 +89,16 @@ class Steering:
         """
         self._note(trial_id)
         history, trial = self._book.history(), self._book.trial(trial_id)
-        if trial is None or _reported(history) < AT_FIRST or self._is_audited(trial_id):
+        if trial is None or self._is_audited(trial_id):
             return None
-        ranking = self._latest()
-        found = self._instead(history, trial, ranking) if self._trusted and ranking else self._by_rungs(history, trial)
+        starts, ranking = self._may_start(), self._latest()
+        history = self._book.history()
+        if self._trusted and (_reported(history) < AT_FIRST or trial.last_step % self.slice):
+            return None
+        if self._trusted and ranking:
+            found = self._instead(history, trial, ranking, starts)
+        else:
+            found = self._by_rungs(history, trial, starts)
         if found is None:
             return None
         found = replace(found, predicted=ranking.finals.get(trial_id) if ranking else None)
@@ -157,7 +135,7 @@ class Steering:
 
     def start(self) -> None:
         """Start the thread, where there is one."""
-        if self._background and self._thread is None:
+        if self._rule.background and self._thread is None:
             self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
             self._thread.start()
 
@@ -173,13 +151,13 @@ class Steering:
             return self._most_promising(history, ranking, starts)
         return self._promoted(history, starts)
 
-    def _instead(self, history: History, trial: TrialRecord, ranking: Ranking) -> Choice | None:
+    def _instead(self, history: History, trial: TrialRecord, ranking: Ranking, starts: bool) -> Choice | None:
         mine = ranking.trials.get(trial.id)
         if mine is None:
             return None
-        other = self._best(history, ranking, self._may_start())
+        other = self._best(history, ranking, starts)
         # Switching pays where the gain a step, its cost counted, is larger.
-        if other is None or other[0] <= mine * (1 + self._switch_cost / self.slice):
+        if other is None or other[0] <= mine * (1 + self._rule.switch_cost / self.slice):
             return None
         gain, choice = other
         reason = f"{choice.reason}: expected improvement {gain:.3g}, {mine:.3g} if it went on"
@@ -203,10 +181,10 @@ class Steering:
             return new, Choice("new", reason="a new trial promises most")
         return (gain, Choice("trial", trial_id, f"trial {trial_id} promises most")) if trial_id else None
 
-    def _by_rungs(self, history: History, trial: TrialRecord) -> Choice | None:
+    def _by_rungs(self, history: History, trial: TrialRecord, starts: bool) -> Choice | None:
         if trial.last_step not in self._rungs.rungs or self._rungs.may_go_on(history, trial):
             return None
-        found = self._promoted(history, self._may_start())
+        found = self._promoted(history, starts)
         if found.action not in ("new", "trial"):
             return None
         return replace(found, reason=f"not among the best 1/{self._rungs.eta:g} at step {trial.last_step}")
@@ -234,7 +212,7 @@ class Steering:
     def _audits(self, trial: TrialRecord, found: Choice) -> bool:
         seed = self._book.started.seed if self._book.started else 0
         drawn = zlib.crc32(f"{seed} {trial.id} {trial.last_step}".encode()) / 2**32
-        if drawn >= self._audit:
+        if drawn >= self._rule.audit:
             return False
         reason = f"runs on to see whether pausing it would be right ({found.reason})"
         self._book.record(Decision(trial.id, AUDIT, reason, found.by, trial.last_step, found.predicted))
@@ -250,7 +228,7 @@ class Steering:
     def _latest(self) -> Ranking | None:
         if self._broken:
             raise self._broken
-        if not self._background and _reported(self._book.history()) and self._is_old():
+        if not self._rule.background and _reported(self._book.history()) and self._is_old():
             self._rank()
         return self._ranking
 
@@ -270,8 +248,7 @@ class Steering:
             except JournalError as error:
                 self._broken = error
                 return
-            except Exception:
-                # Numbers that nobody thought of must not end somebody's run: the rungs decide from here on.
+            except Exception:  # noqa: BLE001 - numbers that nobody thought of must not end somebody's run
                 _LOG.exception("the curves cannot be modelled; trials are promoted by rungs")
                 self._ranking, self._trusted = None, False
             # The event loop goes first.
@@ -284,8 +261,16 @@ class Steering:
             return
         for trial, log in ranking.forecasts.items():
             self._book.record(ForecastMade(trial, asked[trial], log))
-        self._trusted = not self._gated or self._keeper.may_stop(SOURCE)
+        self._trusted = not self._rule.gated or self._keeper.may_stop(SOURCE)
         self._ranking = replace(ranking, version=self._book.version)
+
+
+def steer(
+    book: Book, brief: Brief, keeper: Scorekeeper, rule: SteeringRule, limits: RunBudget, supply: Supply
+) -> Steering:
+    """Return the steering of a run within its budget."""
+    planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), rule.switch_cost)
+    return Steering(book, planner, keeper, rule, lambda: not limits.ending(supply))
 
 
 def _reported(history: History) -> int:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, cast, final
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, final
 
 from ray.tune.search import Searcher
 
@@ -11,11 +12,15 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.curves.freeze_thaw import FittedCurves
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, ResultReported, RunStarted, TrialEnded, TrialStarted
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.results import observation
-from automl_gpt_ray.ray_tune.scheduler import next_choice
+from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.records import History, Proposal, TrialState
+from automl_gpt_ray.scorekeeper import Scorekeeper
+from automl_gpt_ray.steering import Steering
+from automl_gpt_ray.steering_rule import SteeringRule
 from benchmarks.told import rewrite_book
 
 
@@ -25,61 +30,53 @@ class PlannedSearch(Searcher):
 
     Args:
         brief: What is tuned.
-        advisor: Who proposes.
-        planner: Shared with the scheduler.
-        slots: Trials at once.
+        make: Makes the advisor; given how to come by a model of the curves, which takes most of its time.
         seed: Of the run.
-        trials: Trials at most; without new ones the paused are trained to their end.
+        budget: Steps over all trials.
+        trials: Trials at most.
     """
 
     def __init__(
-        self, brief: Brief, advisor: Advisor, planner: Planner, slots: int, seed: int, trials: int | None = None
+        self,
+        brief: Brief,
+        make: Callable[[Callable[[History], FittedCurves]], Advisor],
+        seed: int,
+        budget: float = float("inf"),
+        trials: int | None = None,
     ) -> None:
         objective = brief.objective
         super().__init__(metric=objective.metric, mode=objective.mode)
-        self.planner: Planner | None = planner
-        self._brief, self._advisor, self._slots, self._trials = brief, advisor, slots, trials
-        self._seed, self._book = seed, cast("Book | None", None)
+        self._brief, self._make, self._trials, self._budget = brief, make, trials, budget
+        self._seed, self._rule = seed, SteeringRule(background=False)
+        self.slots: Callable[[], int] | None = None
+        self._live: tuple[Book, Steering, Advisor] | None = None
         self._asked_at = (-1, -1)
+
+    def share(self, rule: SteeringRule) -> None:
+        """Agree to be steered."""
+        self._rule = replace(rule, background=False)
+
+    @property
+    def steering(self) -> Steering:
+        """Decides what goes on."""
+        return self._opened()[1]
 
     @property
     def book(self) -> Book:
-        """What has happened so far; opened on first use, for Ray pickles a searcher before it asks it."""
-        if self._book is None:
-            objective, brief = self._brief.objective, self._brief
-            self._book = Book()
-            began = RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, brief.space.default)
-            self._book.record(began)
-        return self._book
+        """What has happened so far."""
+        return self._opened()[0]
 
     def __getstate__(self) -> dict[str, Any]:
         # Locks stay behind.
-        return {**self.__dict__, "_book": None}
-
-    def ready(self) -> list[Proposal]:
-        """Return one fresh proposal; none once there are trials enough."""
-        history = self.book.history()
-        if self._trials is not None and len(history.trials) >= self._trials:
-            return []
-        first = default_proposal(self._brief.space, history)
-        if first is not None:
-            self._queue([first])
-        state = (len(history.trials), sum(len(t.observations) for t in history.trials))
-        if self._asked_at != state and not (history.pending and history.pending[0].source == "default"):
-            for old in history.pending:
-                self.book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
-            self._queue(self._advisor.propose(self.book.history(), 1))
-            self._asked_at = state
-        return self.book.queued()
+        return {**self.__dict__, "_live": None, "slots": None}
 
     def suggest(self, trial_id: str) -> dict[str, Any] | None:
         """Return the next configuration where one is due."""
-        free = self._slots - len(self.book.history().in_state(TrialState.RUNNING))
-        choice = next_choice(self, free)
-        if choice is None or choice.proposal is None:
+        if not new_is_due(self) or not self._offers():
             return None
-        self.book.record(TrialStarted(trial_id, choice.proposal))
-        return dict(choice.proposal.config)
+        chosen = self.book.queued()[0]
+        self.book.record(TrialStarted(trial_id, chosen))
+        return dict(chosen.config)
 
     def told(self, trial_id: str, config: Mapping[str, Any]) -> None:
         """Rewrite the trial: `config` is what is trained."""
@@ -99,6 +96,38 @@ class PlannedSearch(Searcher):
         full = trial is not None and trial.last_step >= self._brief.max_steps
         state = TrialState.FAILED if error else TrialState.COMPLETED if full else TrialState.STOPPED
         self.book.record(TrialEnded(trial_id, state, "nan" if error else None))
+
+    def _opened(self) -> tuple[Book, Steering, Advisor]:
+        """Open the book on first use: Ray pickles a searcher before it asks it."""
+        if self._live is None:
+            objective, brief = self._brief.objective, self._brief
+            keeper = Scorekeeper(objective, brief.max_steps)
+            book = Book(also=keeper.note)
+            book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, brief.space.default))
+            planner = Planner(
+                brief.space, brief.max_steps, lambda history: self._budget - steps_of(history), self._rule.switch_cost
+            )
+            steering = Steering(book, planner, keeper, self._rule, self._offers)
+            self._live = book, steering, self._make(planner.model)
+        return self._live
+
+    def _offers(self) -> bool:
+        """Queue a fresh proposal, and return whether there is one; none once there are trials enough."""
+        book, steering, advisor = self._opened()
+        history = book.history()
+        if self._trials is not None and len(history.trials) >= self._trials:
+            return False
+        # Once: a table may have moved it, and would be taken not to have trained it.
+        first = default_proposal(self._brief.space, history) if not history.trials else None
+        state = (len(history.trials), sum(t.last_step // steering.slice for t in history.trials))
+        if first is not None and not history.pending:
+            self._queue([first])
+        elif state != self._asked_at and not any(p.source == "default" for p in history.pending):
+            for old in history.pending:
+                book.record(ProposalDropped(old.id, "replaced by one that knows the latest results"))
+            self._queue(advisor.propose(book.history(), 1))
+            self._asked_at = state
+        return bool(book.queued())
 
     def _queue(self, proposals: list[Proposal]) -> None:
         if proposals:

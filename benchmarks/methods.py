@@ -12,7 +12,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import optuna
@@ -23,12 +23,14 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.team import assemble
+from automl_gpt_ray.curves.freeze_thaw import FittedCurves
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
+from automl_gpt_ray.records import History
 from automl_gpt_ray.space import SearchSpace
-from benchmarks.freeze_thaw import PlannedSearch, steps_of
+from automl_gpt_ray.steering_rule import SteeringRule
+from benchmarks.freeze_thaw import PlannedSearch
 from benchmarks.language import Metered
 from benchmarks.optuna_pair import gp, pruned, ray_optuna, tpe
 from benchmarks.problems import Problem, Table
@@ -170,19 +172,29 @@ def _syne_tune(method: str) -> Callable[[Setting], Replay]:
 
 
 def _freeze_thaw(setting: Setting) -> Pair:
-    brief = setting.problem.brief
-    return _planned(setting, Seated(FreezeThawAdvisor(brief.space, setting.seed), setting.problem))
+    space, seed = setting.problem.brief.space, setting.seed
+    return _planned(
+        setting, lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem), SteeringRule()
+    )
+
+
+def _freeze_thaw_at_once(setting: Setting) -> Pair:
+    space, seed = setting.problem.brief.space, setting.seed
+    rule = SteeringRule(gated=False, audit=0.0)
+    return _planned(setting, lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem), rule)
 
 
 def _freeze_thaw_late(setting: Setting) -> Pair:
-    return _planned(setting, FreezeThawAdvisor(setting.problem.brief.space, setting.seed))
+    space, seed = setting.problem.brief.space, setting.seed
+    return _planned(setting, lambda model: FreezeThawAdvisor(space, seed, model=model), SteeringRule())
 
 
-def _planned(setting: Setting, advisor: Advisor) -> Pair:
-    brief = setting.problem.brief
-    planner = Planner(brief.space, brief.max_steps, lambda history: setting.epochs - steps_of(history))
-    searcher = PlannedSearch(brief, advisor, planner, setting.workers, setting.seed)
-    return Pair(searcher, ReviewScheduler(setting.workers), {"ahead": 0})
+def _planned(
+    setting: Setting, make: Callable[[Callable[[History], FittedCurves]], Advisor], rule: SteeringRule
+) -> Pair:
+    searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs)
+    scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, grace=GRACE, eta=ETA))
+    return Pair(searcher, scheduler, {"ahead": 0})
 
 
 def _own_gp(setting: Setting) -> Searcher:
@@ -253,6 +265,9 @@ METHODS: dict[str, Method] = {
             True,
         ),
         Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
+        Method(
+            "ours-freeze-thaw-trusted", f"{_PLANNED}; trusted from the start, no audit", _freeze_thaw_at_once
+        ),
         Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
         *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),

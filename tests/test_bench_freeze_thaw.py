@@ -10,11 +10,10 @@ import pytest
 from ray import tune
 
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
-from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.records import TrialState
 from benchmarks.formula import Formula
-from benchmarks.freeze_thaw import PlannedSearch, steps_of
+from benchmarks.freeze_thaw import PlannedSearch
 from benchmarks.replay import Limits
 from benchmarks.simulator import Simulator
 
@@ -26,9 +25,8 @@ STEPS = 9
 
 def pair(slots, budget, trials=None):
     brief = Formula(steps=STEPS).brief
-    planner = Planner(brief.space, STEPS, lambda history: budget - steps_of(history))
-    searcher = PlannedSearch(brief, FreezeThawAdvisor(brief.space, 0), planner, slots, 0, trials)
-    return searcher, ReviewScheduler(slots, "step")
+    searcher = PlannedSearch(brief, lambda model: FreezeThawAdvisor(brief.space, 0, model=model), 0, budget, trials)
+    return searcher, ReviewScheduler(searcher, slots, time_attr="step")
 
 
 def test_trials_freeze_and_thaw_in_virtual_time():
@@ -62,10 +60,11 @@ def test_trials_freeze_and_thaw_in_ray(local_ray, tmp_path):
     assert not grid.errors
     history = searcher.book.history()
     assert len(history.trials) == 7
-    # With nothing new to start, everything that was frozen is trained to its end.
-    assert {t.last_step for t in history.trials} == {STEPS}
-    assert {t.state for t in history.trials} == {TrialState.COMPLETED}
+    # With nothing new to start, what promises enough is trained to its end, and the rest is let go.
+    assert any(t.last_step == STEPS for t in history.trials)
+    assert all(t.state.ended for t in history.trials)
+    assert all((t.state is TrialState.COMPLETED) == (t.last_step == STEPS) for t in history.trials)
     paused = [d.subject for d in searcher.book.decisions if d.action == "pause"]
     assert paused
     for trial in history.trials:
-        assert [o.step for o in trial.observations] == list(range(1, STEPS + 1))
+        assert [o.step for o in trial.observations] == list(range(1, trial.last_step + 1))

@@ -13,7 +13,6 @@ from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter
-from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.records import Objective
@@ -91,9 +90,8 @@ def advised(problem):
 
 
 def planned(problem):
-    advisor, planner = FreezeThawAdvisor(SPACE, 0), Planner(SPACE, STEPS)
-    search = PlannedSearch(problem.brief, advisor, planner, 2, 0)
-    return search, ReviewScheduler(2), lambda: of_book(search.book)
+    search = PlannedSearch(problem.brief, lambda model: FreezeThawAdvisor(SPACE, 0, model=model), 0)
+    return search, ReviewScheduler(search, 2), lambda: of_book(search.book)
 
 
 def masked_pair(problem):
@@ -106,9 +104,8 @@ def masked_pair(problem):
 
 
 def seated_planner(problem):
-    advisor, planner = Seated(FreezeThawAdvisor(SPACE, 0), problem), Planner(SPACE, STEPS)
-    search = PlannedSearch(problem.brief, advisor, planner, 2, 0)
-    return search, ReviewScheduler(2), lambda: of_book(search.book)
+    search = PlannedSearch(problem.brief, lambda model: Seated(FreezeThawAdvisor(SPACE, 0, model=model), problem), 0)
+    return search, ReviewScheduler(search, 2), lambda: of_book(search.book)
 
 
 def llm_search(problem):

@@ -7,6 +7,7 @@ best, by expected improvement. Every proposal carries the predicted log it was j
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import final
 
 import numpy as np
@@ -18,7 +19,7 @@ from automl_gpt_ray.curves.planner import plan
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
 from automl_gpt_ray.curves.reading import untried as untried_curve
-from automl_gpt_ray.records import Config, History, Proposal
+from automl_gpt_ray.records import Config, History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
 SOURCE = "classical"
@@ -35,17 +36,26 @@ class FreezeThawAdvisor:
         space: The search space.
         seed: Of the run.
         source: Written on its proposals.
+        model: Gives the model of a history; by default one fitted to it alone, so that equal histories give
+            equal proposals.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, source: str = SOURCE) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int = 0,
+        source: str = SOURCE,
+        model: Callable[[History], FittedCurves] | None = None,
+    ) -> None:
         self._space, self.seed, self.source = space, seed, source
+        self._model = model or (lambda history: FreezeThaw().fit(context_of(history, space)))
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` proposals, best first; random ones while few trials have reported."""
         rng, known = generator(self.seed, history, salt=5), taken(history)
         if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
-        model = FreezeThaw().fit(context_of(history, self._space))
+        model = self._model(history)
         configs, vectors = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
         return self._chosen(history, n, model, list(configs), vectors)
 
@@ -64,7 +74,7 @@ class FreezeThawAdvisor:
         self, history: History, n: int, model: FittedCurves, configs: list[Config], vectors: Array
     ) -> list[Proposal]:
         starting = self._vectors([p.config for p in history.pending])
-        running = [trial.id for trial in history.trials if not trial.state.ended]
+        running = [trial.id for trial in history.in_state(TrialState.RUNNING)]
         everybody = [trial.id for trial in history.trials]
         free, found = list(range(len(configs))), list[Proposal]()
         while free and len(found) < n:

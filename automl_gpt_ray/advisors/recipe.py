@@ -14,6 +14,7 @@ from automl_gpt_ray import __version__
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.apart import Apart
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
+from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
@@ -24,7 +25,7 @@ from automl_gpt_ray.events import TeamFormed
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.records import History, Proposal
 
-LIBRARIES = ("numpy", "optuna")
+LIBRARIES = ("numpy", "optuna", "scikit-learn", "scipy")
 
 
 class NotDerivable(Exception):
@@ -71,6 +72,8 @@ def recipe_of(advisor: Advisor) -> dict[str, Any]:
         }
     if isinstance(advisor, LocalAdvisor):
         return {"type": "local", "seed": advisor.seed, "scales": list(advisor.scales)}
+    if isinstance(advisor, FreezeThawAdvisor):
+        return {"type": "freeze_thaw", "seed": advisor.seed, "source": advisor.source}
     if isinstance(advisor, LanguageAdvisor):
         return {"type": "language"}  # each prompt tells what else it was composed from
     return {"type": "unknown", "name": type(advisor).__name__}
@@ -97,6 +100,8 @@ def rebuild(recipe: Mapping[str, Any], brief: Brief, language: Advisor) -> Advis
             return ClassicalAdvisor(brief.space, seed, sampler, startup)
         case {"type": "local", "seed": seed, "scales": scales}:
             return LocalAdvisor(brief.space, seed, scales)
+        case {"type": "freeze_thaw", "seed": seed, "source": source}:
+            return FreezeThawAdvisor(brief.space, seed, source)
         case {"type": "language"}:
             return language
     return Stranger(str(recipe.get("name", "unknown")))

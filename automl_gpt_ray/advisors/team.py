@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor, SamplerName
+from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
@@ -28,6 +29,7 @@ def assemble(
     max_prompt_tokens: int | None = None,
     priors: Mapping[str, float] = PRIORS,
     elsewhere: bool = False,
+    by_curves: bool = False,
 ) -> Mixture:
     """Return the mixture of a run's advisors.
 
@@ -40,11 +42,16 @@ def assemble(
         max_prompt_tokens: Most tokens of a prompt, estimated; None for no limit.
         priors: Source to its share of the trials before any earned or lost trust.
         elsewhere: Whether the classical optimiser gets a process of its own once the history is long.
+        by_curves: Whether it learns from unfinished curves too (`FreezeThawAdvisor`, which makes local moves
+            of its own); else `sampler`.
     """
     team: dict[str, Advisor] = {}
     if llm is not None:
         team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
-    classical = ClassicalAdvisor(brief.space, seed, sampler)
+    classical: Advisor = ClassicalAdvisor(brief.space, seed, sampler)
+    if by_curves:
+        classical = FreezeThawAdvisor(brief.space, seed)
+    else:
+        team["local"] = LocalAdvisor(brief.space, seed)
     team["classical"] = apart(classical, brief) if elsewhere else classical
-    team["local"] = LocalAdvisor(brief.space, seed)
     return Mixture(team, priors)

@@ -20,15 +20,16 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from scipy.linalg import cho_solve
 from scipy.optimize import minimize
-from sklearn.gaussian_process import GaussianProcessRegressor
-from sklearn.gaussian_process.kernels import ConstantKernel, Kernel, Matern, WhiteKernel
 
 from automl_gpt_ray.curves.predictor import Array
+
+if TYPE_CHECKING:
+    from sklearn.gaussian_process.kernels import Kernel
 
 # Log-normal priors as (log of the median, standard deviation of the log); amplitude and white are shares of
 # the variance over curves, length scales in units of sqrt(d) / 2.
@@ -130,6 +131,8 @@ def fit(
     medians = kernel.theta.copy()
     if start is not None and start.shape == medians.shape:
         kernel = kernel.clone_with_theta(np.clip(start, *np.log(BOUNDS)))
+    from sklearn.gaussian_process import GaussianProcessRegressor  # takes a second or two to import
+
     model = GaussianProcessRegressor(kernel, alpha=noise, optimizer=_with_priors(medians))
     with warnings.catch_warnings():
         # A length scale at its bound is an answer: the dimension does not matter.
@@ -152,6 +155,8 @@ def _cautious(process: Process) -> Process:
 
 
 def _kernel(dimensions: int, variance: float) -> Kernel:
+    from sklearn.gaussian_process.kernels import ConstantKernel, Matern, WhiteKernel
+
     lengths = np.full(max(dimensions, 1), 0.5 * max(dimensions, 1) ** 0.5 * np.exp(LENGTH[0]))
     amplitude = ConstantKernel(variance * np.exp(AMPLITUDE[0]), BOUNDS)
     return amplitude * Matern(lengths, BOUNDS, nu=2.5) + WhiteKernel(variance * np.exp(WHITE[0]), (1e-6, 1e2))

@@ -36,6 +36,12 @@ def observation(result: Mapping[str, Any], step_key: str | None = None) -> Obser
     return Observation(step_of(result, step_key), metrics, seconds)
 
 
+def failure_of(trial: TrialRecord, metric: str) -> str:
+    """Return the class of failure that a trial's own reports tell: `nan` or `error`."""
+    values = trial.curve(metric)
+    return "nan" if values and values[-1][1] != values[-1][1] else "error"
+
+
 class Clocks:
     """Training seconds over all restarts of a trial, whose own clock may begin at zero with each."""
 

@@ -26,7 +26,8 @@ from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
 from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import TrialRecord, TrialState
-from automl_gpt_ray.steering import Choice, Steering
+from automl_gpt_ray.steering import Steering
+from automl_gpt_ray.steering_rule import Choice, SteeringRule
 
 _LOG = logging.getLogger(__name__)
 
@@ -41,8 +42,8 @@ class Desk(Protocol):
 
     slots: Callable[[], int] | None
 
-    def share(self) -> None:
-        """Agree to be steered; before the first suggestion."""
+    def share(self, rule: SteeringRule) -> None:
+        """Agree to be steered by `rule`; before the first suggestion."""
         ...
 
     @property
@@ -68,17 +69,23 @@ class ReviewScheduler(FIFOScheduler):
         slots: Trials that train at once; by default as many as the cluster has resources for. Use this
             and not `max_concurrent_trials`, which counts paused trials too.
         max_paused: Paused trials kept, each with its checkpoint; beyond it the least promising end.
+        rule: How trials are steered.
         time_attr: Result key that counts steps; must be the searcher's.
     """
 
     def __init__(
-        self, searcher: Desk | None = None, slots: int | None = None, max_paused: int = 64, time_attr: str | None = None
+        self,
+        searcher: Desk | None = None,
+        slots: int | None = None,
+        max_paused: int = 64,
+        rule: SteeringRule | None = None,
+        time_attr: str | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self._slots, self._max_paused, self._time_attr = slots, max_paused, time_attr
         self._desk: Desk | None = None
         if searcher is not None:
-            searcher.share()
+            searcher.share(rule or SteeringRule())
 
     def on_trial_add(self, tune_controller: Any, trial: Trial) -> None:
         """Find the searcher that shares its steering."""
@@ -145,7 +152,7 @@ class ReviewScheduler(FIFOScheduler):
             known = self._desk.book.trial(trial.trial_id) if self._desk else None
             if known and known.state is TrialState.PAUSED:
                 self._decide(known, "stop", choice, TrialState.STOPPED)
-                tune_controller.request_stop_trial(trial)
+                tune_controller.stop_trial(trial)
 
     def _let_go(self, tune_controller: Any, paused: list[Trial]) -> None:
         """End the least promising of too many paused trials; their checkpoints go."""
@@ -158,7 +165,7 @@ class ReviewScheduler(FIFOScheduler):
             if trial is not None and known is not None and known.state is TrialState.PAUSED:
                 choice = Choice("end", reason=f"{len(paused)} trials wait, and this one promises least", by="planner")
                 self._decide(known, "stop", choice, TrialState.STOPPED)
-                tune_controller.request_stop_trial(trial)
+                tune_controller.stop_trial(trial)
                 _forget(trial)
 
     def _slots_of(self, trial: Trial) -> Callable[[], int]:
@@ -176,6 +183,11 @@ def free_slots(desk: Desk) -> int:
     return max(0, desk.slots() - len(desk.book.history().in_state(TrialState.RUNNING)))
 
 
+def new_is_due(desk: Desk) -> bool:
+    """Return whether the searcher may start a new trial now."""
+    return desk.steering is None or (free_slots(desk) > 0 and desk.steering.next().action == "new")
+
+
 def _desk_of(search_alg: Any) -> Desk | None:
     limiter = unwrapped(search_alg, ConcurrencyLimiter)
     desk = unwrapped(search_alg, Desk)  # type: ignore[type-abstract]
@@ -190,7 +202,8 @@ def _desk_of(search_alg: Any) -> Desk | None:
 
 def _resources(trial: Trial) -> dict[str, float]:
     factory = trial.placement_group_factory
-    return {name: amount for name, amount in factory.required_resources.items() if amount > 0}
+    needed = factory.required_resources if factory else {"CPU": 1.0}
+    return {name: amount for name, amount in needed.items() if amount > 0}
 
 
 def _fitting(needed: dict[str, float]) -> int:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,27 +24,31 @@ from ray.tune.search import Searcher
 
 from automl_gpt_ray.advisors.classical import SamplerName
 from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
-from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import Budget, Ending
 from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.events import ResultReported, TrialEnded, TrialRequeued
+from automl_gpt_ray.events import ResultReported, TrialEnded
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.opening import open_book, read_unread
+from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, observation
+from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation
+from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
-from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
+from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.space import SearchSpace
+from automl_gpt_ray.steering import Steering, steer
+from automl_gpt_ray.steering_rule import SteeringRule
 
+# Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
+_LIVE = ("_book", "_supply", "_limits", "_keeper", "steering", "slots", "listener")
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -60,24 +63,22 @@ class LLMSearch(Searcher):
         model_card: Gives the search space, its default and what the model is. Leave `param_space` empty.
         data_card: What the data is.
         request: Evaluation metrics, constraints, additional requests.
-        default: The default configuration for a `param_space` without a Model Card; else the centre of
-            each range.
+        default: The default configuration for a `param_space`; else the centre of each range.
         metric: Optimised metric; by default that of the cards, else of `TuneConfig`.
         mode: `max` or `min`, as `metric`.
-        max_steps: Steps of a full training; by default the Model Card's, else `stop` of `RunConfig`.
-        step_key: Result key that counts steps; by default the trainable's `step`, else
-            `training_iteration`.
+        max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
+        step_key: Result key that counts steps; by default `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
-        budget: What the run may use; `trials` and `seconds` are Ray's `num_samples` and `time_budget_s` where
-            it does not say. `StopAtBudget` stops running trials too.
+        budget: What the run may use; by default Ray's `num_samples` and `time_budget_s`. `StopAtBudget` stops
+            running trials too.
         gpus: GPUs of each trial, for a budget of GPU-hours.
         outages: What is done while the language model cannot be asked.
-        priors: Source to its share of the trials before any earned or lost trust.
-        journal: Folder of the journal; by default a temporary one, copied into Ray's snapshots.
+        priors: Source to its share of the trials at first.
+        journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
         seed: Of everything random.
-        about: Written into the journal's first line, for readers.
+        about: Written into the journal's first line.
     """
 
     def __init__(
@@ -115,7 +116,11 @@ class LLMSearch(Searcher):
         self._rays: dict[str, float | None] = {}
         self._limits: RunBudget | None = None
         self._clocks, self.closed = Clocks(), frozenset[str]()
+        self._rule: SteeringRule | None = None
+        self.slots: Callable[[], int] | None = None
+        self.steering: Steering | None = None
         self._book: Book | None = None
+        self._keeper: Scorekeeper | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
             objective = Brief.of(model_card, data_card, self._request).objective
@@ -141,12 +146,16 @@ class LLMSearch(Searcher):
         self._space = from_ray(config, self._default)
         return True
 
+    def share(self, rule: SteeringRule) -> None:
+        """Agree that a `ReviewScheduler` says when a new trial is due."""
+        self._rule = rule
+
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """Return the next configuration at once, None when none is ready, FINISHED at the end."""
         supply, limits = self._supply or self._start(), self.limits
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
-        proposal = None if limits.ending(supply) else supply.take(trial_id)
+        proposal = supply.take(trial_id) if not limits.ending(supply) and new_is_due(self) else None
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))
         if proposal is None:
@@ -171,21 +180,26 @@ class LLMSearch(Searcher):
         return self._limits
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
-        """Record one step of a trial."""
+        """Record one step of a trial; the same one twice counts once."""
         trial = self.book.trial(trial_id)
-        if trial is not None and trial_id not in self.closed:
-            seen = self._clocks.total(trial, observation(result, self._step_key))
-            self.book.record(ResultReported(trial_id, seen))
-            self.limits.saw(trial_id)
+        if trial is None or trial_id in self.closed:
+            return
+        seen = self._clocks.total(trial, observation(result, self._step_key))
+        if (trial.last_step, trial.seconds) == (seen.step, seen.seconds):
+            return  # the scheduler has told it
+        self.book.record(ResultReported(trial_id, seen))
+        self.limits.saw(trial_id)
+        if self.steering:
+            self.steering.changed()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None or trial_id in self.closed:
+        if trial is None or trial_id in self.closed or (trial.state.ended and result is None and not error):
             return
         state, failure = TrialState.STOPPED, None
         if error:
-            state, failure = TrialState.FAILED, self._failure(trial_id)
+            state, failure = TrialState.FAILED, failure_of(trial, self.brief.objective.metric)
         elif result:
             seen = observation(result, self._step_key)
             # Ray ends a trial with its last result. One we know already means that the trainable
@@ -204,10 +218,7 @@ class LLMSearch(Searcher):
         keep_journal(self.book_path, Path(checkpoint_path))
 
     def restore(self, checkpoint_path: str) -> None:
-        """Rebuild everything from the journal, or from its copy in the snapshot where that is gone.
-
-        Ray's snapshot is older than the journal: what Ray does not know is settled as in `reconcile`.
-        """
+        """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
         known = known_trials(Path(checkpoint_path).parent)
@@ -217,32 +228,25 @@ class LLMSearch(Searcher):
     def reconcile(self, known: Mapping[str, bool]) -> None:
         """Settle what the journal and Ray disagree about, after the driver was killed.
 
-        A trial under way that Ray does not know is trained anew under another id: its proposal goes back
-        to the head of the queue. One that has ended but that Ray takes up again is in `closed`: its
-        further results are ignored.
-
-        Args:
-            known: Trial id to whether Ray takes it for ended.
+        A trial under way that is not in `known` (id to whether Ray takes it for ended) is trained anew. One that
+        has ended but that Ray takes up again is in `closed`: its further results are ignored.
         """
-        history = self.book.history()
-        for trial in history.in_state(TrialState.RUNNING, TrialState.PAUSED):
-            if trial.id not in known:
-                self.book.record(TrialRequeued(trial.id, "Ray did not know of it when the run was resumed"))
-        ended = {trial.id for trial in history.trials if trial.state.ended}
+        self.closed = settle(self.book, known)
         self._limits = None  # counted anew: a trial that was sent back has not begun
-        self.closed = frozenset(trial for trial, finished in known.items() if trial in ended and not finished)
 
     def stop_asking(self) -> None:
         """Stop the background workers: the search is over, and no further reply would be of use."""
         if self._supply:
             self._supply.stop()
+        if self.steering:
+            self.steering.stop()
 
     def close(self) -> None:
         """Stop the background workers and close the journal; both open again on use."""
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = None
+        self._supply = self._book = self._limits = self._keeper = self.steering = None
 
     @property
     def book_path(self) -> Path:
@@ -259,9 +263,7 @@ class LLMSearch(Searcher):
             JobError: The search space or the metric is not known.
         """
         if self._space is None or not self._metric:
-            missing = "param_space" if self._space is None else "metric"
-            remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
-            raise JobError("LLMSearch", [Problem(missing, "must be known before the first trial", "", remedy)])
+            raise _incomplete("param_space" if self._space is None else "metric")
         model = self._model_card
         return Brief(
             space=self._space,
@@ -274,26 +276,27 @@ class LLMSearch(Searcher):
         )
 
     def __getstate__(self) -> dict[str, Any]:
-        # Ray pickles the searcher with the Tuner: threads, locks and files stay behind.
-        return {**self.__dict__, "_book": None, "_supply": None, "_limits": None, "listener": None}
+        return {**self.__dict__, **dict.fromkeys(_LIVE)}
 
     def _start(self) -> Prefetcher:
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
-        mixture = self._mixture or assemble(*told, elsewhere=True)
-        form_team(book, mixture, "prefetch", self._seed)
-        supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
-        self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)
-        if LANGUAGE in mixture.advisors:
-            read_unread(book, brief, self._supply)
-        self._supply.start()
+        steered = self._rule is not None
+        mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=steered)
+        self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
+        if self._rule and self._keeper:
+            self.steering = steer(book, brief, self._keeper, self._rule, self.limits, self._supply)
+            self.steering.start()
         return self._supply
 
     def _open_book(self) -> Book:
-        return open_book(self.book_path, self.brief, self._seed, {"ray": self._rays, **self._about})
+        brief = self.brief
+        keeper = self._keeper = Scorekeeper(brief.objective, brief.max_steps) if self._rule else None
+        about = {"ray": self._rays, **self._about}
+        return open_book(self.book_path, brief, self._seed, about, keeper.note if keeper else None)
 
-    def _failure(self, trial_id: str) -> str:
-        trial = self.book.trial(trial_id)
-        values = trial.curve(self.brief.objective.metric) if trial else ()
-        return "nan" if values and values[-1][1] != values[-1][1] else "error"
+
+def _incomplete(field: str) -> JobError:
+    remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
+    return JobError("LLMSearch", [Problem(field, "must be known before the first trial", "", remedy)])

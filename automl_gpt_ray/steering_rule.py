@@ -1,0 +1,46 @@
+"""How a run is steered, and what steering says: the words that searcher, scheduler and steering share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What a worker does.
+
+    Attributes:
+        action: `trial`: go on with `trial`; `new`: start another; `wait`: nothing now; `end`: nothing any more.
+        trial: Id of the trial that goes on.
+        reason: In a sentence.
+        by: Who says so.
+        predicted: The final value believed of the trial that makes way; None where nothing is.
+    """
+
+    action: Literal["trial", "new", "wait", "end"]
+    trial: str | None = None
+    reason: str = ""
+    by: str = "planner"
+    predicted: float | None = None
+
+
+@dataclass(frozen=True)
+class SteeringRule:
+    """How a run is steered.
+
+    Attributes:
+        grace: The first rung, in steps, while the forecasts have earned no say.
+        eta: One in so many goes on at each rung; above 1.
+        audit: Share of the trials to be paused that run on instead, in [0, 1).
+        switch_cost: What pausing one trial and starting another costs, in steps.
+        gated: Whether the forecasts must earn their say.
+        background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
+    """
+
+    grace: int = 1
+    eta: float = 3.0
+    audit: float = 0.05
+    switch_cost: float = 0.0
+    gated: bool = True
+    background: bool = True
