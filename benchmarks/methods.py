@@ -215,7 +215,7 @@ def _both(
 _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
-_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement a step, ReviewScheduler"
+_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement, ReviewScheduler"
 _UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
