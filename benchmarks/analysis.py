@@ -38,6 +38,7 @@ class Row:
 
     method: str
     runs: int
+    tasks: int
     epochs: Floats
     epochs_se: Floats
     seconds: Floats
@@ -52,7 +53,12 @@ class Row:
 
 @dataclass(frozen=True)
 class Difference:
-    """A method's final regret minus the reference's: negative is better."""
+    """A method's final regret minus the reference's: negative is better.
+
+    Attributes:
+        reach: Share of the budget after which the method's mean regret is the reference's at the end; NaN
+            where it never is. `mean`, `low` and `high` are of the final regret, `test` of the held-out one.
+    """
 
     method: str
     mean: float
@@ -62,6 +68,7 @@ class Difference:
     seeds: int
     pairs: int
     test: float
+    reach: float
 
 
 def report(
@@ -155,20 +162,25 @@ def markdown(suite: str, rows: list[Row], compared: list[Difference], reference:
         f"| method | {shares} | ± | time: {shares} | rank | test | trials | calls | tokens | money | real s | runs |",
         "|---|" + "---|" * (2 * len(FRACTIONS) + 9),
     ]
+    tasks = max((r.tasks for r in rows), default=0)
     for r in rows:
+        name = r.method if r.tasks == tasks else f"{r.method} ({r.tasks} of {tasks} tasks)"
         by_epochs, by_time = (" | ".join(f"{v:.3f}" for v in part) for part in (r.epochs, r.seconds))
         cost = f"{r.trials:.0f} | {r.calls:.0f} | {r.tokens:.0f} | {r.money:.4f} | {r.real_s:.2f} | {r.runs}"
         lines.append(
-            f"| {r.method} | {by_epochs} | {r.epochs_se[-1]:.3f} | {by_time} | {r.rank:.2f} | {r.test:.4f} | {cost} |"
+            f"| {name} | {by_epochs} | {r.epochs_se[-1]:.3f} | {by_time} | {r.rank:.2f} | {r.test:.4f} | {cost} |"
         )
-    lines += ["", f"Final regret minus that of `{reference}` on the same tasks and seeds (negative is better):", ""]
+    lines += ["", f"Final regret minus that of `{reference}` on the same tasks and seeds (negative is better), and the"]
+    lines += ["share of the budget after which a method is where the reference ends:", ""]
     lines += [
-        "| method | difference | 95 % interval | Wilcoxon p | seeds | pairs | test difference |",
-        "|---" * 7 + "|",
+        f"| method | difference | 95 % interval | Wilcoxon p | seeds | pairs | test | `{reference}`'s end at |",
+        "|---" * 8 + "|",
     ]
     for d in compared:
         interval = f"{d.low:+.4f} to {d.high:+.4f}"
-        lines.append(f"| {d.method} | {d.mean:+.4f} | {interval} | {d.p:.3f} | {d.seeds} | {d.pairs} | {d.test:+.4f} |")
+        reach = f"{d.reach:.0%}" if math.isfinite(d.reach) else "never"
+        tested = f"{d.p:.3f} | {d.seeds} | {d.pairs} | {d.test:+.4f} | {reach}"
+        lines.append(f"| {d.method} | {d.mean:+.4f} | {interval} | {tested} |")
     return "\n".join([*lines, ""])
 
 
@@ -183,6 +195,7 @@ def _row(name: str, runs: Runs, spans: Mapping[str, float], rank: float, prices:
     return Row(
         method=name,
         runs=len(runs),
+        tasks=len(by_task),
         epochs=by_task.mean(axis=0),
         epochs_se=by_task.std(axis=0, ddof=1) / len(by_task) ** 0.5 if len(by_task) > 1 else np.zeros(len(shares)),
         seconds=np.mean([np.mean(values, axis=0) for values in seconds.values()], axis=0),
@@ -228,7 +241,26 @@ def _difference(name: str, runs: Runs, base: Runs) -> Difference | None:
         tests.append(mine.test - theirs.test)
     mean = float(np.mean([np.mean(values) for values in by_task.values()]))
     p = wilcoxon(np.array([np.mean(values) for values in by_seed.values()]))
-    return Difference(name, mean, *bootstrap(by_task), p, len(by_seed), len(common), _finite_mean(tests))
+    sizes = len(by_seed), len(common)
+    reach = _reach([runs[key] for key in common], [base[key] for key in common])
+    return Difference(name, mean, *bootstrap(by_task), p, *sizes, _finite_mean(tests), reach)
+
+
+def _reach(runs: list[Progress], base: list[Progress]) -> float:
+    shares = np.arange(1, 101) / 100
+    own, theirs = (
+        _mean_over_tasks([(r.raw.key.task, r.at_epochs(shares * r.raw.about.epochs)) for r in part])
+        for part in (runs, base)
+    )
+    there = own <= theirs[-1]
+    return float(shares[int(np.argmax(there))]) if there.any() else math.nan
+
+
+def _mean_over_tasks(curves: list[tuple[str, Floats]]) -> Floats:
+    by_task = defaultdict(list)
+    for task, curve in curves:
+        by_task[task].append(curve)
+    return np.asarray(np.mean([np.mean(values, axis=0) for values in by_task.values()], axis=0))
 
 
 def main() -> None:

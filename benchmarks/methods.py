@@ -227,7 +227,7 @@ def _both(
 _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
-_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement a step, ReviewScheduler"
+_PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement, ReviewScheduler"
 _UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
@@ -265,9 +265,7 @@ METHODS: dict[str, Method] = {
             True,
         ),
         Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
-        Method(
-            "ours-freeze-thaw-trusted", f"{_PLANNED}; trusted from the start, no audit", _freeze_thaw_at_once
-        ),
+        Method("ours-freeze-thaw-trusted", f"{_PLANNED}; trusted from the start, no audit", _freeze_thaw_at_once),
         Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
         *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),

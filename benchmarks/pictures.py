@@ -12,6 +12,23 @@ import numpy as np
 from benchmarks.regret import Floats, Progress
 
 POINTS = 80
+REFERENCE = "tpe+asha"
+BANDED = ("ours-freeze-thaw", "ours-llm")
+THICK = 2.2
+COLOURS = (
+    ("ours-freeze-thaw-late", "tab:pink"),
+    ("ours-freeze-thaw", "tab:red"),
+    ("ours-gp", "tab:orange"),
+    ("ours-llm", "tab:purple"),
+    ("ours-mixture", "tab:green"),
+    ("ours-classical", "tab:cyan"),
+    ("default", "0.75"),
+    ("random", "0.45"),
+    ("tpe", "tab:blue"),
+    ("gp", "tab:brown"),
+    ("control", "gold"),
+)
+"""Beginnings of searchers' names and their colours; the first that fits decides."""
 Runs = Mapping[tuple[str, int], Progress]
 
 
@@ -39,7 +56,7 @@ def draw(suite: str, methods: Mapping[str, Runs], folder: Path) -> list[Path]:
     files = []
     for name, picture in (("epochs", by_epochs), ("time", by_time)):
         files.append(folder / f"{suite}-{name}.png")
-        picture.savefig(files[-1], dpi=110)
+        picture.savefig(files[-1], dpi=100)
     return files
 
 
@@ -48,18 +65,40 @@ def _picture(
 ) -> Any:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(9, 5.5), layout="constrained")
+    figure = Figure(figsize=(11, 6), layout="constrained")
     axes = figure.subplots()
-    for index, (name, runs) in enumerate(sorted(methods.items())):
-        mean, error = _band(runs, at)
-        style = "-" if name.startswith("ours") else "--"
-        colour = f"C{index % 10}"
-        axes.plot(share, mean, style, color=colour, label=name, linewidth=2 if style == "-" else 1.2)
-        axes.fill_between(share, mean - error, mean + error, color=colour, alpha=0.12, linewidth=0)
-    axes.set(xscale="log", xlabel=label, ylabel="normalised regret (0 best recorded, 1 median)", title=suite)
-    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]), top=min(1.2, axes.get_ylim()[1]))
-    axes.legend(fontsize=7, ncols=2)
+    bands = {name: _band(runs, at) for name, runs in methods.items()}
+    # The legend is read beside the ends of the lines: worst on top, like them.
+    for name, (mean, error) in sorted(bands.items(), key=lambda item: -item[1][0][-1]):
+        colour, style, width = look(name)
+        axes.plot(share, mean, style, color=colour, label=f"{mean[-1]:.3f}  {name}", linewidth=width)
+        if name == REFERENCE or name.startswith(BANDED):
+            axes.fill_between(share, mean - error, mean + error, color=colour, alpha=0.13, linewidth=0)
+    _scales(axes, min(1.0, max(float(mean[0]) for mean, _ in bands.values()) * 1.05))
+    axes.set(xlabel=label, ylabel="normalised regret (0 best recorded, 1 median)", title=suite)
+    axes.legend(fontsize=9, loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, title="at the end")
     return figure
+
+
+def look(name: str) -> tuple[str, str, float]:
+    """Return colour, line style and width: a colour a searcher, a style a scheduler, ours thick."""
+    searcher, _, scheduler = name.partition("+")
+    places = [place for place, (start, _) in enumerate(COLOURS) if searcher.startswith(start)]
+    colour = COLOURS[places[0]][1] if places else "tab:olive"
+    style = {"": "-", "asha": "--", "hyperband": "-.", "median-pruner": ":", "hyperband-pruner": "-."}
+    return colour, style.get(scheduler, ":"), THICK if name.startswith("ours") else 1.3
+
+
+def _scales(axes: Any, top: float) -> None:
+    """Draw shares of the budget as such, and small regrets larger than in proportion (square root)."""
+    axes.set_xscale("log")
+    axes.set_xticks([0.02, 0.05, 0.1, 0.25, 0.5, 1.0], ["2 %", "5 %", "10 %", "25 %", "50 %", "100 %"])
+    axes.minorticks_off()
+    axes.set_xlim(0.02, 1.0)
+    axes.set_yscale("function", functions=(lambda y: np.sqrt(np.maximum(y, 0.0)), np.square))
+    axes.set_yticks([y for y in (0.0, 0.01, 0.03, 0.06, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0) if y <= top])
+    axes.set_ylim(0.0, top)
+    axes.grid(alpha=0.25, linewidth=0.6)
 
 
 def _band(runs: Runs, at: Callable[[Progress], Floats]) -> tuple[Floats, Floats]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks.analysis import bootstrap, differences, table, wilcoxon
+from benchmarks.analysis import bootstrap, differences, markdown, table, wilcoxon
 from benchmarks.raw import About, Raw, RunKey, read
 from benchmarks.regret import progress, ranks
 
@@ -75,6 +75,21 @@ def test_a_true_difference_is_found_and_none_is_not_claimed():
     rows = table(methods(0.1), "old")
     assert [row.method for row in rows] == ["new", "old"]
     assert [row.rank for row in rows] == [1.0, 2.0]
+
+
+def test_where_a_method_reaches_the_references_end():
+    courses = {"old": [0.5, 0.6, 0.6, 0.7], "fast": [0.5, 0.7, 0.7, 0.8], "slow": [0.5, 0.5, 0.5, 0.6]}
+    runs = {name: {("t", seed): run(values) for seed in range(8)} for name, values in courses.items()}
+    found = {d.method: d.reach for d in differences(runs, "old")}
+    assert found["fast"] == 0.5  # the second of four evaluations
+    assert math.isnan(found["slow"])
+
+
+def test_a_row_that_lacks_tasks_says_so():
+    whole = {(task, 0): run([0.5], task=task) for task in ("a", "b")}
+    text = markdown("s", table({"whole": whole, "half": {("a", 0): run([0.6], task="a")}}, "whole"), [], "whole")
+    assert "| half (1 of 2 tasks) |" in text
+    assert "| whole |" in text
 
 
 def test_the_bootstrap_covers_what_is_spread_over_tasks():

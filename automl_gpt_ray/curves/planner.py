@@ -1,11 +1,9 @@
 """The freeze-thaw planner: which trial, paused or new, runs next, and for how many steps.
 
-Compute goes to whatever has the highest expected improvement of the final value over the best value so far for
-each step that is left to it: what has come half way costs half (Snoek et al. 2012, improvement a second; Swersky
-et al. 2014 freeze and thaw by entropy). Without the division the best of hundreds of new configurations always
-promises a little more than the best paused trial, and nothing is ever trained to its end. Running trials are
-believed to reach what is predicted of them, so that workers do not pile on one region. A pure function of its
-arguments.
+Compute goes to whatever has the highest expected improvement of the final value over the best value so far,
+per step where the budget no longer covers a full training (Swersky et al. 2014; expected improvement rather
+than entropy search). Running trials are believed to reach what is predicted of them, so that workers do not
+pile on one region. A pure function of its arguments.
 
     EI(f) = s (r Phi(r) + phi(r)),   r = (mean - target) / s        over the final z of `curves.scale`
 """
@@ -41,7 +39,7 @@ class Plan:
         trial: The paused trial to go on with, or None for a new one.
         candidate: Position of the candidate to start, or None where a trial goes on.
         steps: For how many steps, before planning again.
-        improvement: Its expected improvement, in z, for as many steps as a full training has.
+        improvement: Its expected improvement, in z.
         target: What was to be improved on, in z.
     """
 
@@ -57,8 +55,8 @@ class Ranks:
     """What each trial and candidate promises.
 
     Attributes:
-        trials: Expected improvement of each curve of the context if it goes on, in z, for as many steps as a
-            full training has, shape (curves,); -inf where it cannot: at its end, or diverged.
+        trials: Expected improvement of each curve of the context if it goes on, in z, shape
+            (curves,); -inf where it cannot: at its end, or diverged.
         candidates: The same of new configurations, shape (m,).
         rest: Steps that each curve still has, shape (curves,).
         target: What was to be improved on, in z.
@@ -86,9 +84,9 @@ def ranks(
     target = goal(model, mean)
     rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
     able = np.array([not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
-    old = expected_improvement(mean, var, target) * _worth(rest + costs.resume, context.max_step, budget)
+    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
     new = _of_candidates(model, candidates, mean, held, starting, target)
-    new = new * _worth(np.full(len(candidates), context.max_step + costs.start), context.max_step, budget)
+    new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
     return Ranks(np.where(able, old, -np.inf), new, rest, target)
 
 
@@ -167,7 +165,6 @@ def _of_candidates(
     return expected_improvement(*process.finals(candidates), target)
 
 
-def _worth(needed: Array, max_step: int, budget: float) -> Array:
-    """Return how often a full training's steps pay for the `needed` ones, as far as the budget covers these."""
-    needed = np.maximum(needed, 1.0)
-    return max_step / needed * np.clip(budget / needed, 0.0, 1.0)
+def _affordable(needed: Array, budget: float) -> Array:
+    """Return the share of the way to the final value that the budget still covers, in [0, 1]."""
+    return np.clip(budget / np.maximum(needed, 1.0), 0.0, 1.0)
