@@ -29,6 +29,7 @@ from automl_gpt_ray.cards import (
     parse_model_card,
 )
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
+from automl_gpt_ray.scheduler_options import SchedulerOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -93,21 +94,6 @@ class Resources(BaseModel):
     cpu: float = Field(default=1.0, gt=0)
     gpu: float = Field(default=0.0, ge=0)
     memory_gb: float | None = Field(default=None, gt=0)
-
-
-class SchedulerOptions(BaseModel):
-    """Ray's scheduler. `asha` stops the worse trials at steps `grace`, `grace` × `eta` and so on.
-
-    `time_attr` is the result key that counts steps: by default `step` for the trainers of this package
-    and `training_iteration` for others.
-    """
-
-    model_config = _STRICT
-
-    type: Literal["none", "asha"] = "none"
-    grace: int = Field(default=1, ge=1)
-    eta: float = Field(default=3.0, gt=1)
-    time_attr: str | None = None
 
 
 class DataOptions(BaseModel):

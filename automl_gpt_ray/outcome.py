@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import os
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pydantic import ConfigDict, TypeAdapter
 
+from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
+from automl_gpt_ray.curves.ledger import Score
 from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
@@ -59,6 +61,8 @@ class Outcome:
         failed: Whether an outage ended the run, as `llm.on_outage: fail` asks.
         budget: Kind to limit, of what was limited.
         used: Kind to what the search used; `money` (US dollars) only where the job has prices.
+        forecasts: Each source's score, by how much it had observed.
+        audit: How often pausing was wrong; None where nothing was paused.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -96,6 +100,8 @@ class Outcome:
     failed: bool = False
     budget: Mapping[str, float] = field(default_factory=dict)
     used: Mapping[str, float] = field(default_factory=dict)
+    forecasts: tuple[Score, ...] = ()
+    audit: Audit | None = None
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -133,6 +139,7 @@ def summarise(
     failed: bool = False,
     budget: Budget | None = None,
     used: Used | None = None,
+    forecasts: Sequence[Score] = (),
 ) -> Outcome:
     """Compose the outcome from the book of a run and what only its runner knows."""
     history, spent = book.history(), book.spending
@@ -166,6 +173,8 @@ def summarise(
         failed=failed,
         budget=budget.limits if budget else {},
         used={kind: value for kind, value in asdict(used).items() if value is not None} if used else {},
+        forecasts=tuple(forecasts),
+        audit=audit_of(history, book.decisions),
     )
 
 

@@ -79,7 +79,8 @@ class Planner:
         found = self._ranks(model, history, able)
         open_ids = {t.id for t in history.trials if not t.state.ended}
         curves = [c for c in model.context.curves if c.key in asked and len(c.steps)]
-        logs = predicted_logs(Fitted(model), model.context, curves) if curves else []
+        near = (max(1, round(self._max_step / 20)), max(1, round(self._max_step / 10)))
+        logs = predicted_logs(Fitted(model), model.context, curves, near) if curves else []
         return Ranking(
             history.version,
             {

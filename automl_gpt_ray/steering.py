@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
+from automl_gpt_ray.audit import AUDIT
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import JournalError
@@ -37,11 +38,13 @@ FIRST = ("default", "recalled")
 """Sources that need not compete."""
 AT_FIRST = 4
 """Trials that report before anything competes."""
+EARLY = 3
+"""Every trial is forecast at its first steps: those that are soon paused tell too how good the forecasts are."""
 LEAST = 1e-3
 """Expected improvement, in z, below which a paused trial is not worth a worker."""
 REST = 2.0
 """A ranking is made again after so many times what the last one took."""
-AUDIT, RUNGS = "audit", "rungs"
+RUNGS = "rungs"
 
 
 WAIT = Choice("wait", reason="nothing is ready")
@@ -65,8 +68,8 @@ class Steering:
         self._book, self._planner, self._keeper, self._rule = book, planner, keeper, rule
         self._may_start = may_start
         max_step = book.history().max_step
-        self._rungs = Promotion(max_step, min(rule.grace, max_step), rule.eta)
         self.slice = max(1, round(max_step / SLICES))
+        self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
         self._ranking: Ranking | None = None
         self._trusted = False
         self._asked: dict[str, int] = {}
@@ -75,21 +78,20 @@ class Steering:
         self._broken: JournalError | None = None
         self._thread: threading.Thread | None = None
 
-    def is_milestone(self, step: int) -> bool:
-        """Return whether a trial at `step` is looked at."""
-        return step % self.slice == 0 or step in self._rungs.rungs
-
     def after(self, trial_id: str) -> Choice | None:
         """Return what the worker of `trial_id` does instead of going on with it; None where that goes on.
 
-        Called when the trial has reported a milestone. An audited trial goes on whatever is said of it.
+        Called after each report of the trial. An audited one goes on whatever is said of it.
 
         Raises:
             JournalError: A forecast could not be written down.
         """
-        self._note(trial_id)
         history, trial = self._book.history(), self._book.trial(trial_id)
-        if trial is None or self._is_audited(trial_id):
+        milestone = trial is not None and (trial.last_step % self.slice == 0 or trial.last_step in self._rungs.rungs)
+        if trial is not None and (milestone or trial.last_step <= EARLY):
+            self._asked[trial_id] = trial.last_step  # for a forecast, with the next ranking
+        self._changed.set()
+        if trial is None or not milestone or self._is_audited(trial_id):
             return None
         starts, ranking = self._may_start(), self._latest()
         history = self._book.history()
@@ -217,13 +219,6 @@ class Steering:
         reason = f"runs on to see whether pausing it would be right ({found.reason})"
         self._book.record(Decision(trial.id, AUDIT, reason, found.by, trial.last_step, found.predicted))
         return True
-
-    def _note(self, trial_id: str) -> None:
-        """Ask for a forecast of the trial with the next ranking."""
-        trial = self._book.trial(trial_id)
-        if trial is not None:
-            self._asked[trial_id] = trial.last_step
-        self._changed.set()
 
     def _latest(self) -> Ranking | None:
         if self._broken:

@@ -30,7 +30,8 @@ class SteeringRule:
     """How a run is steered.
 
     Attributes:
-        grace: The first rung, in steps, while the forecasts have earned no say.
+        grace: The first rung, in steps, while the forecasts have earned no say; by default a tenth of a full
+            training.
         eta: One in so many goes on at each rung; above 1.
         audit: Share of the trials to be paused that run on instead, in [0, 1).
         switch_cost: What pausing one trial and starting another costs, in steps.
@@ -38,7 +39,7 @@ class SteeringRule:
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
     """
 
-    grace: int = 1
+    grace: int | None = None
     eta: float = 3.0
     audit: float = 0.05
     switch_cost: float = 0.0

@@ -193,7 +193,7 @@ def _planned(
     setting: Setting, make: Callable[[Callable[[History], FittedCurves]], Advisor], rule: SteeringRule
 ) -> Pair:
     searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs)
-    scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, grace=GRACE, eta=ETA))
+    scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, eta=ETA))
     return Pair(searcher, scheduler, {"ahead": 0})
 
 

@@ -21,13 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("budget", "events", "flusher", "insight", "intervals", "metrics", "parameters", "yaml_file"),
+    ("budget", "events", "flusher", "insight", "intervals", "metrics", "parameters", "scheduler_options", "yaml_file"),
     ("space", "journal", "spending"),
     ("cards",),
     ("brief",),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
-    ("llm", "book", "outcome", "advisors.advisor", "advisors.classical"),
+    ("llm", "audit", "book", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
         "demand",

@@ -11,6 +11,8 @@ from automl_gpt_ray.curves.predictor import Context, Curve, CurvePredictor, Quer
 from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
+POINTS = 4
+
 
 @final
 class Reader:
@@ -53,13 +55,19 @@ def untried(key: str, config: Config, space: SearchSpace) -> Curve:
 
 
 def predicted_logs(
-    predictor: CurvePredictor, context: Context, curves: Sequence[Curve], points: int = 4
+    predictor: CurvePredictor, context: Context, curves: Sequence[Curve], near: Sequence[int] = ()
 ) -> list[PredictedLog | None]:
-    """Return a forecast of each curve at up to `points` later steps, the last of them the final one.
+    """Return a forecast of each curve at four later steps, the last of them the final one.
 
     None for a curve that has reached its end.
+
+    Args:
+        predictor: Who forecasts.
+        context: From what.
+        curves: What of.
+        near: So many steps on from where a curve stands it is forecast too.
     """
-    asked = [(i, step) for i, c in enumerate(curves) for step in _steps(c.last_step, context.max_step, points)]
+    asked = [(i, step) for i, c in enumerate(curves) for step in _steps(c.last_step, context.max_step, near)]
     told = predictor.predict(context, [Query(curves[i], step) for i, step in asked])
     found: list[list[LogPoint]] = [[] for _ in curves]
     for n, (i, step) in enumerate(asked):
@@ -76,6 +84,9 @@ def _curve(trial: TrialRecord, history: History, space: SearchSpace) -> Curve:
     return Curve(trial.id, space.to_vector(trial.config), steps, values)
 
 
-def _steps(last: int, max_step: int, points: int) -> list[int]:
+def _steps(last: int, max_step: int, near: Sequence[int]) -> list[int]:
     ahead = max_step - last
-    return sorted({last + max(1, round(ahead * i / points)) for i in range(1, points + 1)}) if ahead > 0 else []
+    if ahead <= 0:
+        return []
+    far = {last + max(1, round(ahead * i / POINTS)) for i in range(1, POINTS + 1)}
+    return sorted(far | {last + step for step in near if step <= ahead})

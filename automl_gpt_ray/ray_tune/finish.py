@@ -10,6 +10,7 @@ from ray.tune import RunConfig, TuneConfig, Tuner
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import RunEnded, Tested
+from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.outcome import Outcome, best_step, summarise
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.failure import classify
@@ -19,6 +20,7 @@ from automl_gpt_ray.ray_tune.progress import Tell
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.trial import bind, score
 from automl_gpt_ray.records import TrialRecord
+from automl_gpt_ray.scorekeeper import Scorekeeper
 
 
 def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, tell: Tell | None) -> Outcome:
@@ -34,6 +36,7 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
     test, note = _test(prepared, best, checkpoint, tell)
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
+    scored = book.history().objective, book.history().max_step
     with book.lock:  # a late reply must not come between the end and its summary
         book.record(RunEnded(ended_by))
         outcome = summarise(
@@ -50,6 +53,7 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
             refitted=refitted is not None,
             test=test,
             test_note=note,
+            forecasts=Scorekeeper.of((e.event for e in read_journal(searcher.book_path)), *scored).scores(),
         )
     outcome.save(folder)
     return outcome

@@ -19,10 +19,12 @@ from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
+from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
 from automl_gpt_ray.ray_tune.trial import bind
+from automl_gpt_ray.steering_rule import SteeringRule
 
 EXPERIMENT = "ray"
 SNAPSHOT_S = "1"
@@ -42,9 +44,10 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
         mode=objective.mode,
         num_samples=-1,  # the searcher counts: Ray's own count lags after a restore, and cannot grow with the job
         search_alg=searcher,
-        scheduler=scheduler(prepared.loaded),
+        scheduler=scheduler(prepared.loaded, searcher),
         stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
-        max_concurrent_trials=job.max_concurrent or _slots(job),
+        # It counts paused trials too, so a scheduler that pauses counts for itself.
+        max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
         reuse_actors=job.reuse_actors,
         trial_dirname_creator=folder_name,
@@ -70,12 +73,24 @@ def time_attr(loaded: LoadedJob) -> str:
     return loaded.job.scheduler.time_attr or (STEP if ours else "training_iteration")
 
 
-def scheduler(loaded: LoadedJob) -> TrialScheduler:
-    """Return the scheduler that the job names."""
-    options, brief = loaded.job.scheduler, loaded.brief
+def steering_rule(job: Job) -> SteeringRule | None:
+    """Return how the job wants its trials steered; None where Ray's schedulers decide."""
+    options = job.scheduler
+    if options.type != "freeze_thaw":
+        return None
+    return SteeringRule(options.grace, options.eta, options.audit, options.switch_cost)
+
+
+def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
+    """Return the scheduler that the job names; `searcher` shares its steering where there is any."""
+    options, brief, job = loaded.job.scheduler, loaded.brief, loaded.job
     if options.type == "none":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    grace = min(options.grace, brief.max_steps)
+    rule = steering_rule(job)
+    if rule:
+        slots = job.max_concurrent or _slots(job)
+        return ReviewScheduler(searcher, slots, options.max_paused, rule, time_attr(loaded))
+    grace = min(options.grace or 1, brief.max_steps)
     return ResumableASHA(
         time_attr=time_attr(loaded), max_t=brief.max_steps, grace_period=grace, reduction_factor=options.eta
     )

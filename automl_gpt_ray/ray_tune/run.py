@@ -24,7 +24,7 @@ from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.finish import finish
-from automl_gpt_ray.ray_tune.fit import search
+from automl_gpt_ray.ray_tune.fit import search, steering_rule
 from automl_gpt_ray.ray_tune.prepared import Prepared, prepare
 from automl_gpt_ray.ray_tune.progress import Tell
 from automl_gpt_ray.ray_tune.results import STEP
@@ -109,7 +109,7 @@ def _ended(searcher: LLMSearch) -> bool:
 def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSearch:
     job = loaded.job
     about = {"job": job.model_dump(mode="json"), "package": __version__, "prompt_version": VERSION}
-    return LLMSearch(
+    searcher = LLMSearch(
         llm,
         model_card=loaded.model,
         data_card=loaded.data,
@@ -125,3 +125,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         seed=job.seed,
         about=about,
     )
+    rule = steering_rule(job)
+    if rule:
+        searcher.share(rule)
+    return searcher

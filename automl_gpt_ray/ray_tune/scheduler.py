@@ -20,6 +20,7 @@ from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
 
+from automl_gpt_ray.audit import PAUSE, STOP
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
@@ -106,12 +107,10 @@ class ReviewScheduler(FIFOScheduler):
         known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
         if step >= desk.book.history().max_step:
             return TrialScheduler.STOP
-        if known is None or not desk.steering.is_milestone(step):
-            return TrialScheduler.CONTINUE
         choice = desk.steering.after(trial.trial_id)
-        if choice is None:
+        if choice is None or known is None:
             return TrialScheduler.CONTINUE
-        self._decide(known, "pause", choice, TrialState.PAUSED)
+        self._decide(known, PAUSE, choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
@@ -151,7 +150,7 @@ class ReviewScheduler(FIFOScheduler):
         for trial in paused:
             known = self._desk.book.trial(trial.trial_id) if self._desk else None
             if known and known.state is TrialState.PAUSED:
-                self._decide(known, "stop", choice, TrialState.STOPPED)
+                self._decide(known, STOP, choice, TrialState.STOPPED)
                 tune_controller.stop_trial(trial)
 
     def _let_go(self, tune_controller: Any, paused: list[Trial]) -> None:
@@ -164,7 +163,7 @@ class ReviewScheduler(FIFOScheduler):
             known = desk.book.trial(name)
             if trial is not None and known is not None and known.state is TrialState.PAUSED:
                 choice = Choice("end", reason=f"{len(paused)} trials wait, and this one promises least", by="planner")
-                self._decide(known, "stop", choice, TrialState.STOPPED)
+                self._decide(known, STOP, choice, TrialState.STOPPED)
                 tune_controller.stop_trial(trial)
                 _forget(trial)
 

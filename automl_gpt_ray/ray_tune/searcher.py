@@ -116,7 +116,7 @@ class LLMSearch(Searcher):
         self._rays: dict[str, float | None] = {}
         self._limits: RunBudget | None = None
         self._clocks, self.closed = Clocks(), frozenset[str]()
-        self._rule: SteeringRule | None = None
+        self.rule: SteeringRule | None = None
         self.slots: Callable[[], int] | None = None
         self.steering: Steering | None = None
         self._book: Book | None = None
@@ -147,8 +147,10 @@ class LLMSearch(Searcher):
         return True
 
     def share(self, rule: SteeringRule) -> None:
-        """Agree that a `ReviewScheduler` says when a new trial is due."""
-        self._rule = rule
+        """Agree that a `ReviewScheduler` says when a new trial is due; before the first suggestion."""
+        if self.rule != rule:
+            self.close()
+            self.rule = rule
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """Return the next configuration at once, None when none is ready, FINISHED at the end."""
@@ -263,7 +265,9 @@ class LLMSearch(Searcher):
             JobError: The search space or the metric is not known.
         """
         if self._space is None or not self._metric:
-            raise _incomplete("param_space" if self._space is None else "metric")
+            missing, rule = "param_space" if self._space is None else "metric", "must be known before the first trial"
+            remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
+            raise JobError("LLMSearch", [Problem(missing, rule, "", remedy)])
         model = self._model_card
         return Brief(
             space=self._space,
@@ -282,21 +286,16 @@ class LLMSearch(Searcher):
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
-        steered = self._rule is not None
+        steered = self.rule is not None
         mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=steered)
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
-        if self._rule and self._keeper:
-            self.steering = steer(book, brief, self._keeper, self._rule, self.limits, self._supply)
+        if self.rule and self._keeper:
+            self.steering = steer(book, brief, self._keeper, self.rule, self.limits, self._supply)
             self.steering.start()
         return self._supply
 
     def _open_book(self) -> Book:
         brief = self.brief
-        keeper = self._keeper = Scorekeeper(brief.objective, brief.max_steps) if self._rule else None
+        keeper = self._keeper = Scorekeeper(brief.objective, brief.max_steps) if self.rule else None
         about = {"ray": self._rays, **self._about}
         return open_book(self.book_path, brief, self._seed, about, keeper.note if keeper else None)
-
-
-def _incomplete(field: str) -> JobError:
-    remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
-    return JobError("LLMSearch", [Problem(field, "must be known before the first trial", "", remedy)])
