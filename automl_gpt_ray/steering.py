@@ -11,10 +11,10 @@ pausing was wrong.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from typing import final
@@ -213,7 +213,8 @@ class Steering:
 
     def _audits(self, trial: TrialRecord, found: Choice) -> bool:
         seed = self._book.started.seed if self._book.started else 0
-        drawn = zlib.crc32(f"{seed} {trial.id} {trial.last_step}".encode()) / 2**32
+        told = hashlib.sha256(f"{seed} {trial.id} {trial.last_step}".encode()).digest()
+        drawn = int.from_bytes(told[:8], "big") / 2**64  # of what the journal knows, so that a replay draws the same
         if drawn >= self._rule.audit:
             return False
         reason = f"runs on to see whether pausing it would be right ({found.reason})"

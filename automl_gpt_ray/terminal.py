@@ -73,6 +73,7 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         f"{outcome.completion_tokens} out",
         markup=False,
     )
+    _show_pauses(console, outcome)
     for kind, limit in outcome.budget.items():
         if kind in outcome.used:
             line = f"budget: {amount(outcome.used[kind])} of {amount(limit)} {KINDS.get(kind, kind)}"
@@ -84,6 +85,26 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     if outcome.checkpoint:
         what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
         console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)
+
+
+def _show_pauses(console: Console, outcome: Outcome) -> None:
+    """Print what pausing saved and how often it was wrong, and how good the forecasts behind it were."""
+    found = outcome.audit
+    if found is None:
+        return
+    console.print(
+        f"pausing: {found.paused} trials paused or stopped, {found.steps_saved} steps saved; "
+        f"{found.audited} more ran on to check, {found.wrong} of them came out best "
+        f"({found.low:.0%} to {found.high:.0%} wrong)",
+        markup=False,
+    )
+    for score in outcome.forecasts:
+        naive = ", ".join(f"{name} {loss:.3f}" for name, loss in score.naive.items())
+        console.print(
+            f"forecasts of {score.source} at {score.observed} observed: loss {score.pinball:.3f} ({naive}), "
+            f"{score.coverage:.0%} within the 80 % interval, {score.questions} questions on {score.trials} trials",
+            markup=False,
+        )
 
 
 def show_replay(console: Console, report: Report) -> None:

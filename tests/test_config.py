@@ -46,7 +46,7 @@ BAD = {
     "empty name": ({"name": ""}, "`name`", "match pattern"),
     "long name": ({"name": "x" * 100}, "`name`", "match pattern"),
     "sampler": ({"classical": "cma"}, "`classical`", "'tpe', 'gp' or 'random'"),
-    "scheduler": ({"scheduler": {"type": "hyperband"}}, "`scheduler.type`", "'none' or 'asha'"),
+    "scheduler": ({"scheduler": {"type": "hyperband"}}, "`scheduler.type`", "'none', 'asha' or 'freeze_thaw'"),
     "eta": ({"scheduler": {"eta": 1.0}}, "`scheduler.eta`", "greater than 1"),
     "cpu": ({"resources": {"cpu": 0}}, "`resources.cpu`", "greater than 0"),
     "no model name": ({"llm": {}}, "`llm.model`: required key is missing", "Add it"),

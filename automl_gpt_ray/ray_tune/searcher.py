@@ -77,8 +77,7 @@ class LLMSearch(Searcher):
         outages: What is done while the language model cannot be asked.
         priors: Source to its share of the trials at first.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random.
-        about: Written into the journal's first line.
+        seed: Of everything random. `about`: Written into the journal's first line.
     """
 
     def __init__(
