@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import ray
+from pyarrow.fs import FileSelector
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
@@ -211,10 +212,14 @@ def _fitting(needed: dict[str, float]) -> int:
 
 
 def _forget(trial: Trial) -> None:
-    checkpoint = trial.checkpoint
-    if checkpoint is None or checkpoint.filesystem is None:
+    """Delete a trial's checkpoints, wherever they are stored."""
+    storage = trial.storage
+    if storage is None:
         return
     try:
-        checkpoint.filesystem.delete_dir(checkpoint.path)
+        files = storage.storage_filesystem
+        for found in files.get_file_info(FileSelector(storage.trial_fs_path, allow_not_found=True)):
+            if found.base_name.startswith("checkpoint_"):
+                files.delete_dir(found.path)
     except OSError as error:
-        _LOG.warning("the checkpoint of %s cannot be deleted: %s", trial.trial_id, error)
+        _LOG.warning("the checkpoints of %s cannot be deleted: %s", trial.trial_id, error)

@@ -15,7 +15,7 @@ from llm_server import LLMServer
 from tuning_answer import TuningAnswer
 
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.events import PromptSent, ReplyReceived, TrialEnded, TrialStarted
+from automl_gpt_ray.events import Decision, PromptSent, ReplyReceived, TrialEnded, TrialStarted
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.outcome import load_outcome
 from automl_gpt_ray.records import TrialState
@@ -49,7 +49,7 @@ def environment():
     return {**os.environ, "PYTHONPATH": path, "TUNE_GLOBAL_CHECKPOINT_S": "1", "RAY_USAGE_STATS_ENABLED": "0"}
 
 
-def job_file(folder, url):
+def job_file(folder, url, scheduler=None):
     card = {
         "name": "unhurried",
         "structure": "none",
@@ -73,7 +73,7 @@ def job_file(folder, url):
         "request": {"metrics": [{"name": "score", "mode": "max"}]},
         "trials": TRIALS,
         "max_concurrent": 2,
-        "scheduler": {"type": "asha", "grace": 3, "time_attr": "step"},
+        "scheduler": scheduler or {"type": "asha", "grace": 3, "time_attr": "step"},
         "llm": {"model": "test-model", "base_url": url},
     }
     path = folder / "job.yaml"
@@ -161,6 +161,42 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     more = python(*command, "--resume", folder, "--trials", TRIALS + 2, "--json")
     assert more.returncode == 0, more.stderr
     assert json.loads(more.stdout)["trials"]["total"] == TRIALS + 2
+    check_replay(folder)
+
+
+def test_frozen_trials_thaw_in_the_next_driver(tmp_path):
+    folder = tmp_path / "run"
+    journal = folder / "journal.jsonl"
+    command = ["-m", "automl_gpt_ray.cli", "run"]
+
+    def ready(entries):
+        kinds = Counter(entry.event.kind for entry in entries)
+        paused = [e.event for e in entries if isinstance(e.event, TrialEnded) and e.event.state is TrialState.PAUSED]
+        return len(paused) >= 3 and kinds["forecast"] >= 3 and entries[-1].event.kind in ("result", "checkpoint")
+
+    with LLMServer(TuningAnswer()) as server:
+        scheduler = {"type": "freeze_thaw", "time_attr": "step", "audit": 0.3}
+        job = job_file(tmp_path, server.url, scheduler)
+        kill_when([*command, job, "--run-dir", folder], journal, ready)
+        before, decided = trials_of(journal), events(journal, Decision)
+        resumed = python(*command, "--resume", folder)
+    assert resumed.returncode == 0, resumed.stdout + resumed.stderr
+    after = trials_of(journal)
+    assert len(after) == TRIALS
+    assert len({trial.config["lr"] for trial in after.values()}) == TRIALS
+    assert all(trial.state in (TrialState.COMPLETED, TrialState.STOPPED) for trial in after.values())
+    assert any(trial.state is TrialState.COMPLETED for trial in after.values())
+    assert events(journal, Decision)[: len(decided)] == decided
+    frozen = {key for key, trial in before.items() if trial.state is TrialState.PAUSED}
+    assert frozen
+    for key in frozen & after.keys():
+        seen = [o.metrics["score"] for o in after[key].observations]
+        assert seen[: before[key].last_step] == [o.metrics["score"] for o in before[key].observations]
+        assert [o.step for o in after[key].observations] == list(range(1, after[key].last_step + 1))
+    outcome = load_outcome(folder)
+    assert outcome.audit is not None
+    assert outcome.audit.paused + outcome.audit.audited > 0
+    assert {score.source for score in outcome.forecasts} >= {"gp"}
     check_replay(folder)
 
 
