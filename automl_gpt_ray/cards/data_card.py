@@ -67,6 +67,9 @@ class Loading(BaseModel):
         label_strip: Characters stripped from the end of labels.
         drop: Columns that must not be used as features.
         image_column: Column with encoded images, for parquet.
+        text_columns: The column with the text, or the two of a text pair; by default `text`.
+        delimiter: Between the values of a CSV file; by default what its first line shows.
+        quoted: Whether `"` encloses values in a CSV file; false where it is an ordinary character.
     """
 
     model_config = _STRICT
@@ -84,6 +87,9 @@ class Loading(BaseModel):
     label_strip: str = ""
     drop: list[str] = Field(default_factory=list)
     image_column: str | None = None
+    text_columns: list[str] = Field(default_factory=list, max_length=2)
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    quoted: bool = True
 
 
 class Column(BaseModel):

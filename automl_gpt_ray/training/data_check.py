@@ -64,6 +64,10 @@ def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, in
         from automl_gpt_ray.training.images import load_images  # Pillow is needed for images only
 
         return {split: len(images.labels) for split, images in load_images(card, wanted, seed).items()}
+    if card.input_type in ("text", "text_pair"):
+        from automl_gpt_ray.training.texts import load_texts
+
+        return {split: len(texts.labels) for split, texts in load_texts(card, wanted, seed).items()}
     from automl_gpt_ray.training.tables import load_table
 
     return {split: len(table.labels) for split, table in load_table(card, wanted, seed).items()}
