@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from safetensors import SafetensorError
 from torch import nn
 from transformers import CONFIG_MAPPING, AutoConfig
@@ -24,6 +25,7 @@ from automl_gpt_ray.records import Config
 SOURCE = frozenset({"model", "model_type", "dropout"})
 """Names that say where a model comes from, and `dropout`, which goes to every dropout that is in use."""
 
+_REFUSALS = (ValueError, TypeError, StrictDataclassError)
 _NESTED = ("backbone_config", "encoder_config", "text_config", "vision_config")
 _DROPOUTS = ("hidden_dropout_prob", "attention_probs_dropout_prob", "dropout", "hidden_dropout", "embd_pdrop")
 
@@ -35,15 +37,24 @@ def architecture_names(config: Config, own: Collection[str]) -> frozenset[str]:
         SpaceError: A name is neither the trainer's nor one of the model's configuration.
     """
     named = [name for name in config if name not in own and name not in SOURCE]
-    known = _settings_of(str(config["model_type"])) if config.get("model_type") in CONFIG_MAPPING else None
+    known = settings_of(str(config.get("model_type", "")))
     rule = "is no hyperparameter of this trainer, and no setting of the model's configuration"
-    wrong = [name for name in named if known is not None and name not in known and name.split(".")[0] not in _NESTED]
+    wrong = [name for name in named if known and name not in known and name.split(".")[0] not in _NESTED]
     if wrong:
-        candidates = {*own, *(known or ())}
+        candidates = {*own, *known}
         raise SpaceError(
             "configuration", [Problem(n, rule, shown(config[n]), did_you_mean(n, candidates)) for n in wrong]
         )
     return frozenset(named)
+
+
+@cache
+def settings_of(model_type: str) -> frozenset[str]:
+    """Return the names of the settings of a type's configuration; none for an unknown type."""
+    if model_type not in CONFIG_MAPPING:
+        return frozenset()
+    made = CONFIG_MAPPING[model_type]()
+    return frozenset({*made.to_dict(), *getattr(made, "attribute_map", {})})
 
 
 def describe(config: Config, names: Collection[str], settings: Mapping[str, Any]) -> Any:
@@ -89,7 +100,7 @@ def build(auto: Any, config: Config, described: Any, seed: int) -> Any:
             model = auto.from_config(described)
     except OSError as error:
         raise _unreachable(str(name), error) from None
-    except (ValueError, TypeError, RuntimeError, AssertionError, ZeroDivisionError) as error:
+    except (*_REFUSALS, RuntimeError, AssertionError, ZeroDivisionError, IndexError) as error:
         rule = "the settings of the model must fit each other and its type"
         got = shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         raise SpaceError("configuration", [Problem("model" if name else "model_type", rule, got)]) from None
@@ -138,7 +149,7 @@ def _named(name: str, settings: Mapping[str, Any]) -> Any:
         return AutoConfig.from_pretrained(name, **settings)
     except OSError as error:
         raise _unreachable(name, error) from None
-    except (ValueError, TypeError) as error:
+    except _REFUSALS as error:
         raise SpaceError("configuration", [Problem("model", "must accept the settings", shown(str(error)))]) from None
 
 
@@ -148,14 +159,14 @@ def _fresh(model_type: str, chosen: Mapping[str, Any], settings: Mapping[str, An
         remedy = did_you_mean(model_type, CONFIG_MAPPING) if model_type else "add one of them to the Model Card"
         raise SpaceError("configuration", [Problem("model_type", rule, shown(model_type), remedy)])
     flat, nested = _separated(chosen)
-    known = _settings_of(model_type)
+    known = settings_of(model_type)
     flat = {name: value for name, value in flat.items() if name in known}
     inner = {name: _nested(name, values) for name, values in nested.items()}
     # DETR and its kin would fetch a backbone from timm unless told otherwise.
     extra = {"use_timm_backbone": False} if "backbone_config" in inner and "use_timm_backbone" in known else {}
     try:
         return AutoConfig.for_model(model_type, **{**flat, **inner, **extra, **settings})
-    except (ValueError, TypeError) as error:
+    except _REFUSALS as error:
         rule = f"the configuration of `{model_type}` must accept the settings"
         raise SpaceError("configuration", [Problem("model_type", rule, shown(str(error)))]) from None
 
@@ -165,7 +176,11 @@ def _nested(name: str, values: dict[str, Any]) -> Any:
     if model_type not in CONFIG_MAPPING:
         rule = f"`{name}` needs a type of transformers"
         raise SpaceError("configuration", [Problem(f"{name}.model_type", rule, shown(model_type))])
-    return AutoConfig.for_model(model_type, **values)
+    try:
+        return AutoConfig.for_model(model_type, **values)
+    except _REFUSALS as error:
+        rule = f"the configuration of `{model_type}` must accept the settings"
+        raise SpaceError("configuration", [Problem(name, rule, shown(str(error)))]) from None
 
 
 def _separated(chosen: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
@@ -188,12 +203,6 @@ def _value(value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-@cache
-def _settings_of(model_type: str) -> frozenset[str]:
-    made = CONFIG_MAPPING[model_type]()
-    return frozenset({*made.to_dict(), *getattr(made, "attribute_map", {})})
 
 
 def _unreachable(name: str, error: OSError) -> JobError:
