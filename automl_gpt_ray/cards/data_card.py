@@ -53,7 +53,8 @@ class Loading(BaseModel):
     """Where the data lies and how it is read. The job's `data.path` replaces `path`.
 
     Attributes:
-        format: `sklearn` (a bundled set), `csv`, `parquet`, `image_folder`, `idx` (MNIST), or
+        format: `sklearn` (a bundled set), `csv`, `parquet`, `image_folder`, `idx` (MNIST), `coco`
+            (instances JSON; `files` names `train_annotations` and the folder `train_images`, ...), or
             `custom` when the trainable loads its own data.
         name: Name of the scikit-learn set (`digits`), or of a hub data set.
         path: Folder or file; relative paths are relative to the card.
@@ -74,7 +75,7 @@ class Loading(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "custom"]
+    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "coco", "custom"]
     name: str | None = None
     path: str | None = None
     files: dict[str, str] = Field(default_factory=dict)

@@ -30,7 +30,11 @@ def check_data(card: DataCard, seed: int = 0) -> dict[str, int]:
     if card.load is None or card.load.format == "custom":
         return dict(card.size)
     # A path to one file stands for all of `files`; a folder of images is read as it is.
-    named = card.load.files and card.load.format != "image_folder" and not Path(card.load.path or "").is_file()
+    named = (
+        card.load.files
+        and card.load.format not in ("image_folder", "coco")
+        and not Path(card.load.path or "").is_file()
+    )
     problems = _file_problems(card) if named else []
     if problems:
         raise DataError(card.name, problems)
@@ -60,6 +64,12 @@ def _read(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
 
 
 def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
+    if card.task == "object_detection":
+        from automl_gpt_ray.training.scenes import check_pictures, load_scenes  # as below
+
+        scenes = load_scenes(card, wanted, seed)
+        check_pictures(card, scenes)
+        return {split: len(found) for split, found in scenes.items()}
     if card.input_type == "image":
         from automl_gpt_ray.training.images import load_images  # Pillow is needed for images only
 

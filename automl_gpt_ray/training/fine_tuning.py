@@ -122,6 +122,13 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         outputs = model(**inputs)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
+    def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
+        """Do nothing: the lesson's model has the weights already.
+
+        `Trainer` would read the file as it is, and silently leave out every weight that `transformers`
+        renames when it saves (the attention and feed-forward layers of DETR, for one).
+        """
+
     def evaluate(self, *_: Any, **__: Any) -> Scores:
         self.model.eval()
         with torch.inference_mode():

@@ -75,7 +75,7 @@ def learn(config: Config, task: TrainingTask, report: Report, resume_from: Path 
     normalisation = Normalisation.fit(fitted.pixels, choice(config, "normalisation", NORMALISATIONS))
     with fine_tuning.quiet():
         described = transformer_models.describe(config, names, _settings(config, task, fitted))
-        model = transformer_models.build(AUTO, config, described, task.seed)
+        model = transformer_models.build(AUTO, config, described, task.seed, resume_from)
     held = found["validation"]
     lesson = Lesson(
         model=model,

@@ -17,7 +17,8 @@ class Lesson:
     """What is to be learnt, and how well it was.
 
     Attributes:
-        model: Takes a batch as keyword arguments and returns something with `loss`.
+        model: Takes a batch as keyword arguments and returns something with `loss`. Has the weights of the
+            checkpoint already where a training goes on.
         examples: One example each, in an order that does not change.
         collate: Makes a batch of some of them: keyword arguments of the model.
         score: Metrics of the model, which is in evaluation mode, by bare name.

@@ -71,7 +71,7 @@ def learn(config: Config, task: TrainingTask, report: Report, resume_from: Path 
         tokenizer = _tokenizer(config, fitted, resume_from)
         described = transformer_models.describe(config, names, _settings(config, task.data, tokenizer))
         limit = tokenisation.length_limit(config, tokenizer, described)
-        model = transformer_models.build(AUTO, config, described, task.seed)
+        model = transformer_models.build(AUTO, config, described, task.seed, resume_from)
         examples, cut = _examples(tokenizer, fitted, limit)
         held, _ = _examples(tokenizer, found["validation"], limit)
     lesson = Lesson(

@@ -77,19 +77,25 @@ def describe(config: Config, names: Collection[str], settings: Mapping[str, Any]
     return _fresh(str(config.get("model_type", "")), chosen, settings)
 
 
-def build(auto: Any, config: Config, described: Any, seed: int) -> Any:
-    """Return the model: pretrained weights where `config` names a `model`, else weights drawn from `seed`.
+def build(auto: Any, config: Config, described: Any, seed: int, resume_from: Path | None = None) -> Any:
+    """Return the model: of a checkpoint, or pretrained where `config` names a `model`, else drawn from `seed`.
 
     Args:
         auto: One of the `AutoModelFor...` classes.
         config: The trial's.
         described: As `describe` returned it.
         seed: Of fresh weights, those of a new head included.
+        resume_from: Folder of the checkpoint.
 
     Raises:
         SpaceError: The settings do not fit each other.
+        TrainingError: The checkpoint holds no such model.
         JobError: The hub or folder holds no such model.
     """
+    if resume_from:
+        model = reload(auto, resume_from)
+        set_dropout(model, config)
+        return model
     torch.manual_seed(seed)
     name = config.get("model")
     try:
@@ -105,7 +111,8 @@ def build(auto: Any, config: Config, described: Any, seed: int) -> Any:
         got = shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)
         raise SpaceError("configuration", [Problem("model" if name else "model_type", rule, got)]) from None
     set_dropout(model, config)
-    return model
+    # DETR freezes a backbone that it takes for pretrained, this one's random weights included.
+    return model.requires_grad_(True)
 
 
 def reload(auto: Any, folder: Path) -> Any:
@@ -119,7 +126,7 @@ def reload(auto: Any, folder: Path) -> Any:
     except (OSError, ValueError, RuntimeError, SafetensorError) as error:
         message = f"`{folder}` holds no readable model: {shown(str(error).strip().splitlines()[0])}"
         raise TrainingError("error", message) from error
-    return model.to(device()).eval()
+    return model.requires_grad_(True).to(device()).eval()
 
 
 def device() -> torch.device:
