@@ -54,8 +54,8 @@ class Loading(BaseModel):
 
     Attributes:
         format: `sklearn` (a bundled set), `csv`, `parquet`, `image_folder`, `idx` (MNIST), `coco`
-            (instances JSON; `files` names `train_annotations` and the folder `train_images`, ...), or
-            `custom` when the trainable loads its own data.
+            (instances JSON; `files` names `train_annotations` and the folder `train_images`, ...), `dpr`
+            (questions in DPR's JSON; `files` names `passages` too), or `custom` when the trainable loads its own data.
         name: Name of the scikit-learn set (`digits`), or of a hub data set.
         path: Folder or file; relative paths are relative to the card.
         files: Split name to file name within `path`; a `.gz` beside the name is found too.
@@ -75,7 +75,7 @@ class Loading(BaseModel):
 
     model_config = _STRICT
 
-    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "coco", "custom"]
+    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "coco", "dpr", "custom"]
     name: str | None = None
     path: str | None = None
     files: dict[str, str] = Field(default_factory=dict)

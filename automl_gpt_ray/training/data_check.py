@@ -70,6 +70,10 @@ def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, in
         scenes = load_scenes(card, wanted, seed)
         check_pictures(card, scenes)
         return {split: len(found) for split, found in scenes.items()}
+    if card.task == "retrieval":
+        from automl_gpt_ray.training.passages import load_questions
+
+        return {split: len(questions) for split, questions in load_questions(card, wanted, seed)[1].items()}
     if card.input_type == "image":
         from automl_gpt_ray.training.images import load_images  # Pillow is needed for images only
 

@@ -24,6 +24,7 @@ class Lesson:
         score: Metrics of the model, which is in evaluation mode, by bare name.
         save: Writes into a checkpoint what is needed besides the model.
         loss: Of the model and a batch, where it is not what the model returns as `loss`.
+        at_step: Called with the number of each step before it begins, where what is learnt changes with it.
         bound: Further names of the configuration that a checkpoint is bound to.
         constants: Metrics that are the same at every step.
     """
@@ -34,5 +35,6 @@ class Lesson:
     score: Callable[[Any], Scores]
     save: Callable[[Path], object] = lambda folder: None
     loss: Callable[[Any, dict[str, Any]], Tensor] | None = None
+    at_step: Callable[[int], object] = lambda step: None
     bound: frozenset[str] = frozenset()
     constants: Mapping[str, float] = field(default_factory=dict)

@@ -62,6 +62,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
+        self._lesson.at_step(self._step + 1)
         self._began = time.perf_counter()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **found: Any) -> None:
@@ -91,4 +92,5 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         self._report(metrics, folder)
         check_finite(metrics, self._task.objective)
         set_dropout(found["model"], self._config)
+        self._lesson.at_step(self._step + 1)
         self._began = time.perf_counter()
