@@ -11,7 +11,7 @@ import logging
 import math
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -77,6 +77,20 @@ def updates_per_step(config: Config, examples: int) -> int:
     return max(1, math.ceil(bounded(config, "epochs_per_step", 1.0, 1e-6) * math.ceil(examples / batch)))
 
 
+def precision() -> dict[str, bool]:
+    """Return `TrainingArguments`' choice of mixed precision: bfloat16 on GPUs that have it, float16 on others."""
+    gpu = torch.cuda.is_available()
+    bfloat = gpu and torch.cuda.is_bf16_supported()
+    return {"bf16": bfloat, "fp16": gpu and not bfloat}
+
+
+def half_on_gpu(device: torch.device) -> AbstractContextManager[Any]:
+    """Return a context in which a GPU computes in half precision, as it does in training; nothing on a CPU."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.autocast(device.type, dtype=torch.bfloat16 if precision()["bf16"] else torch.float16)
+
+
 @contextmanager
 def quiet() -> Iterator[None]:
     """Keep the progress bars and advice of `transformers` out of a trial's output; warnings of ours stay."""
@@ -84,7 +98,8 @@ def quiet() -> Iterator[None]:
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    logging.getLogger("accelerate").setLevel(logging.ERROR)
+    for name in ("accelerate", "huggingface_hub"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         yield
     finally:
@@ -180,7 +195,6 @@ def in_backbone(name: str, model: nn.Module) -> bool:
 def _arguments(lesson: Lesson, config: Config, task: TrainingTask, folder: str) -> Any:
     updates = updates_per_step(config, len(lesson.examples))
     gpu = torch.cuda.is_available()
-    bfloat = gpu and torch.cuda.is_bf16_supported()
     return transformers.TrainingArguments(
         output_dir=folder,
         per_device_train_batch_size=int(number(config, "batch_size")),
@@ -197,8 +211,7 @@ def _arguments(lesson: Lesson, config: Config, task: TrainingTask, folder: str) 
         logging_strategy="steps",
         logging_steps=updates,
         logging_nan_inf_filter=False,  # a loss that became NaN is to be seen
-        bf16=bfloat,
-        fp16=gpu and not bfloat,
+        **precision(),
         use_cpu=not gpu,
         dataloader_pin_memory=gpu,
         remove_unused_columns=False,

@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import ray
 from ray import tune
 
 from automl_gpt_ray.records import Config
@@ -44,12 +45,24 @@ def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
         config: As in `run`.
         task: What all trials share.
     """
+    assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    _keep_to_share(float(assigned.get("GPU", 0.0)))
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         trainer(config, task, _tell, None)
         return
     with checkpoint.as_directory() as folder:
         trainer(config, task, _tell, Path(folder))
+
+
+def _keep_to_share(gpus: float) -> None:
+    """Bound the memory of a trial that shares a GPU: Ray counts shares, but keeps nobody to theirs."""
+    if not 0.0 < gpus < 1.0:
+        return
+    import torch  # of all trainers, only those that may use a GPU need it
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
 
 
 def _tell(metrics: Mapping[str, float], folder: Path) -> None:

@@ -202,6 +202,11 @@ class Batches:
 
 def rank(model: BiEncoder, batches: Batches, questions: Sequence[Question]) -> ranking.Ranking:
     """Return the best 100 passages of the corpus for each question, by a model in evaluation mode."""
+    with fine_tuning.half_on_gpu(model.device):
+        return _rank(model, batches, questions)
+
+
+def _rank(model: BiEncoder, batches: Batches, questions: Sequence[Question]) -> ranking.Ranking:
     passages = batches.passages
     # Passages of about one length are padded least.
     order = sorted(range(passages.ranked), key=lambda row: len(passages.texts[row]))

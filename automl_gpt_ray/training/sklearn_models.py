@@ -181,7 +181,7 @@ class _Estimator:
         obeyed = set(make().get_params())
         chosen = {n: v for n, v in config.items() if n in obeyed and n not in CHOICES and n not in _OWN}
         fixed: dict[str, Any] = {"random_state": task.seed} if kind.seeded else {}
-        fixed |= {"n_jobs": task.threads} if "n_jobs" in obeyed and kind.count != "epochs" else {}
+        fixed |= {"n_jobs": task.threads} if kind.count == "n_estimators" else {}
         fixed |= {"warm_start": True} if kind.count in ("n_estimators", "max_iter") else {}
         if kind.categories:
             fixed["categorical_features"] = [i for i, t in enumerate(self._rows.types) if t == "c"] or None

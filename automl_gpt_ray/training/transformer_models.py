@@ -22,7 +22,7 @@ from transformers import CONFIG_MAPPING, AutoConfig
 from automl_gpt_ray.errors import JobError, Problem, SpaceError, TrainingError, did_you_mean, shown
 from automl_gpt_ray.records import Config
 
-SOURCE = frozenset({"model", "model_type", "dropout"})
+SOURCE = frozenset({"model", "revision", "model_type", "dropout"})
 """Names that say where a model comes from, and `dropout`, which goes to every dropout that is in use."""
 
 _REFUSALS = (ValueError, TypeError, StrictDataclassError)
@@ -73,7 +73,7 @@ def describe(config: Config, names: Collection[str], settings: Mapping[str, Any]
     chosen.update(dict.fromkeys(_DROPOUTS, config["dropout"]) if "dropout" in config else {})
     if config.get("model"):
         flat = {name: value for name, value in chosen.items() if "." not in name and name not in _DROPOUTS}
-        return _named(str(config["model"]), {**flat, **settings})
+        return _named(str(config["model"]), {**flat, **settings, "revision": config.get("revision") or "main"})
     return _fresh(str(config.get("model_type", "")), chosen, settings)
 
 
@@ -90,7 +90,7 @@ def build(auto: Any, config: Config, described: Any, seed: int, resume_from: Pat
     Raises:
         SpaceError: The settings do not fit each other.
         TrainingError: The checkpoint holds no such model.
-        JobError: The hub or folder holds no such model.
+        JobError: The hub or folder holds no such model, or it needs a package that is not installed.
     """
     if resume_from:
         model = reload(auto, resume_from)
@@ -101,9 +101,13 @@ def build(auto: Any, config: Config, described: Any, seed: int, resume_from: Pat
     try:
         if name:
             # A head for other classes than the checkpoint's is drawn anew.
-            model = auto.from_pretrained(name, config=described, ignore_mismatched_sizes=True, dtype=torch.float32)
+            told = {"config": described, "revision": config.get("revision") or "main", "dtype": torch.float32}
+            model = auto.from_pretrained(name, ignore_mismatched_sizes=True, **told)
         else:
             model = auto.from_config(described)
+    except ImportError as error:
+        rule, got = "the model needs a package that is not installed", shown(str(error).strip())
+        raise JobError("model", [Problem("model", rule, got, "install it, or choose another model")]) from None
     except OSError as error:
         raise _unreachable(str(name), error) from None
     except (*_REFUSALS, RuntimeError, AssertionError, ZeroDivisionError, IndexError) as error:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from automl_gpt_ray.cards import load_data_card
 from automl_gpt_ray.errors import DataError, JobError, SpaceError
@@ -119,6 +120,24 @@ def test_detectors_train_and_go_on_as_if_uninterrupted(tmp_path, config):
     again = evaluate({}, task, whole.checkpoint(3), "validation")
     assert again["map"] == pytest.approx(whole.steps[-1]["map"], abs=1e-4)
     assert set(evaluate({}, task, whole.checkpoint(3))) == set(again)
+
+
+def test_a_trained_detector_is_fitted_to_other_classes(tmp_path):
+    card = squares(tmp_path)
+    first, second = Reports(tmp_path / "first"), Reports(tmp_path / "second")
+    learn(DETR, task_of(card, "map", max_steps=1), first)
+    more = card.model_copy(
+        update={"label_space": card.label_space.model_copy(update={"classes": ["a", "pink", "light"]})}
+    )
+    config = {"model": str(first.checkpoint(1)), "backbone_learning_rate": 0.0, **TRAINING, "augmentation": "none"}
+    learn(config, task_of(more, "map", max_steps=1), second)
+    before, after = (load_file(reports.checkpoint(1) / "model.safetensors") for reports in (first, second))
+    assert after["class_labels_classifier.weight"].shape[0] == 4
+    frozen = [name for name in before if "backbone" in name]
+    assert frozen
+    assert all(torch.equal(before[name], after[name]) for name in frozen)
+    moved = [name for name in before if "decoder" in name and not torch.equal(before[name], after[name])]
+    assert moved
 
 
 def test_a_detector_learns_its_own_pictures(tmp_path):

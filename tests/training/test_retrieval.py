@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from automl_gpt_ray.cards import load_data_card
 from automl_gpt_ray.errors import DataError, SpaceError, TrainingError
@@ -105,6 +106,31 @@ def test_a_bi_encoder_learns_and_goes_on_as_if_uninterrupted(tmp_path, change):
     test = evaluate({}, task, whole.checkpoint(4))
     assert test["bm25_recall_at_5"] == 1.0
     assert test["recall_at_5"] > 0.2
+
+
+def test_pretrained_encoders(tmp_path):
+    from transformers import BertConfig, BertModel, DPRConfig, DPRContextEncoder, DPRQuestionEncoder
+
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    task = retrieval_task(write(tmp_path), max_steps=1)
+    tokenizer = train_tokenizer("wordpiece", ["when was the made", *SUBJECTS], 200, lowercase=True)
+    made = {
+        "bert": BertModel(BertConfig(vocab_size=len(tokenizer), **size)),
+        "dpr": DPRQuestionEncoder(DPRConfig(vocab_size=len(tokenizer), **size)),
+        "context": DPRContextEncoder(DPRConfig(vocab_size=len(tokenizer), **size)),
+    }
+    for name, model in made.items():
+        model.save_pretrained(tmp_path / name)
+        tokenizer.save_pretrained(tmp_path / name)
+    shared = {"max_length": 24, "batch_size": 16, "learning_rate": 0.001}
+    context = {"passage_model": str(tmp_path / "context")}
+    for name, extra in (("bert", {}), ("bert", {"tied": True}), ("dpr", context)):
+        reports = Reports(tmp_path / f"reports-{name}-{len(extra)}-{'tied' in extra}")
+        learn({**shared, **extra, "model": str(tmp_path / name)}, task, reports)
+        again = evaluate({}, task, reports.checkpoint(1), "validation")
+        assert again["mean_reciprocal_rank"] == pytest.approx(reports.steps[0]["mean_reciprocal_rank"])
+    weights = load_file(reports.checkpoint(1) / "model.safetensors")
+    assert {name.split(".")[1] for name in weights} == {"question_encoder", "ctx_encoder"}
 
 
 def test_a_checkpoint_without_its_encoders_is_a_training_error(tmp_path):
