@@ -2,8 +2,9 @@
 
 Each line is `{"crc": "<8 hex>", "seq": n, "time": t, "event": {...}}`; the checksum covers the text
 after it. Lines are written with one `write` before `append` returns, so no `kill -9` loses one. Against a
-machine that dies they are also flushed to disk before anything is done because of them: with the trial that
-starts, the prompt that is sent, the decision, at the latest. What the events mean is `book.Book`'s to say.
+machine that dies they are also flushed to disk: what was paid for and what a run begins and ends with before
+`append` returns, the rest, which Ray's event loop writes, in the background a moment later. What the events
+mean is `book.Book`'s to say.
 """
 
 from __future__ import annotations
@@ -25,13 +26,16 @@ from pydantic import ValidationError
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     ADAPTER,
-    AdviceGiven,
-    CheckpointSaved,
     Event,
-    ProposalDropped,
+    PromptSent,
+    ReplyReceived,
     ResultReported,
-    TrialEnded,
+    RunEnded,
+    RunResumed,
+    RunStarted,
+    Tested,
 )
+from automl_gpt_ray.flusher import Flusher
 
 try:
     import fcntl
@@ -41,9 +45,8 @@ except ImportError:  # Windows has no such locks
 FILE_NAME = "journal.jsonl"
 SKIPPED = "damaged or unknown lines were skipped"
 """Part of `Journal.damage` when events between readable ones are lost."""
-# Nothing is acted on before a trial starts, a prompt is sent or somebody decides; those take all before them along.
-_LATER = (ResultReported, CheckpointSaved, AdviceGiven, ProposalDropped, TrialEnded)
-FLUSH_S = 1.0
+_AT_ONCE = (RunStarted, RunResumed, PromptSent, ReplyReceived, Tested, RunEnded)
+"""Flushed before `append` returns."""
 
 
 @dataclass(frozen=True)
@@ -90,7 +93,7 @@ class Journal:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
         self._torn = False
-        self._flushed = time.monotonic()
+        self._flusher = Flusher(self._file)
 
     def append(self, event: Event) -> Entry:
         """Write `event` and return its entry.
@@ -105,9 +108,7 @@ class Journal:
                 # A write that failed half way must not take the next line, another thread's, with it.
                 _write_all(self._file, b"\n" + line if self._torn else line)
                 self._torn = False
-                if not isinstance(event, _LATER) or time.monotonic() - self._flushed > FLUSH_S:
-                    os.fsync(self._file)
-                    self._flushed = time.monotonic()
+                (self._flusher.now if isinstance(event, _AT_ONCE) else self._flusher.soon)()
             except OSError as error:
                 self._torn = True
                 raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
@@ -118,7 +119,7 @@ class Journal:
         """Flush and close the file; further appends fail."""
         with self._lock:
             if self._file >= 0:
-                os.fsync(self._file)
+                self._flusher.close()
                 os.close(self._file)
                 self._file = -1
                 os.close(self._guard)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from automl_gpt_ray.advisors.advisor import Advisor
+from automl_gpt_ray.advisors.advisor import Advisor, Closable
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,16 @@ class Lane:
     told: object = None
     ended_at: float = 0.0
     threads: list[threading.Thread] = field(default_factory=list)
+
+    @property
+    def call_s(self) -> float:
+        """Seconds of a call: as measured, or of the one under way where that is longer already."""
+        return max(self.latency, time.monotonic() - min(self.begun, default=math.inf))
+
+    def close(self) -> None:
+        """Let go of what the advisor holds open (a process of its own, say)."""
+        if isinstance(self.advisor, Closable):
+            self.advisor.close()
 
     def back_off(self, least: float, most: float) -> None:
         """Ask again after between `least` and `most` seconds, twice as late each time."""

@@ -14,7 +14,6 @@ once enough are ready, and dropped when it is too old.
 
 from __future__ import annotations
 
-import math
 import sys
 import threading
 import time
@@ -30,9 +29,10 @@ from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, Advi
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
 from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
 from automl_gpt_ray.outages import OutagePolicy, Outages
-from automl_gpt_ray.queue_rules import OUTDATED, REPLACED, START, Chooser, admit, draw, is_fresh, outdated, pick
+from automl_gpt_ray.queue_rules import OUTDATED, REPLACED, START, Chooser, admit, draw, outdated, pick
 from automl_gpt_ray.records import History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
+from automl_gpt_ray.stock import Stock
 
 __all__ = ["LANGUAGE", "LOCAL_RULES", "LaneRule", "Prefetcher"]
 
@@ -43,7 +43,6 @@ RELUCTANT_S = 60.0
 UNUSABLE = 3
 """Unusable answers in a row that are an outage."""
 SWITCH_S = 0.0005
-REST = 3.0  # advisors share the processor with Ray's event loop: a quarter of the time for fresher proposals
 
 
 @final
@@ -77,7 +76,7 @@ class Prefetcher:
     ) -> None:
         self._book, self._space, self._choose, self._seed = book, space, choose, seed
         self._shares, self._urgent = shares, urgent
-        self._demand = Demand(book, shares)
+        self._stock = Stock(book, Demand(book, shares))
         self._lanes = {s: Lane(s, a, rules.get(s, LaneRule())) for s, a in advisors.items()}
         self._outages = Outages(outages or OutagePolicy(), book.record)
         self._wake = threading.Condition(book.lock)
@@ -113,6 +112,8 @@ class Prefetcher:
         with self._wake:
             self._stopped = True
             self._wake.notify_all()
+        for lane in self._lanes.values():
+            lane.close()
 
     def outages(self) -> dict[str, str]:
         """Return source to message for every lane whose language model cannot be reached now."""
@@ -155,7 +156,7 @@ class Prefetcher:
             if chosen is None:
                 return None
             self._missed_at = None
-            self._demand.took()
+            self._stock.demand.took()
             self._book.record(TrialStarted(trial_id, chosen, self._shares(history), unasked, waits, urgent, recent))
             self._wake.notify_all()
             return chosen
@@ -185,9 +186,9 @@ class Prefetcher:
 
     def _recent(self) -> dict[str, int]:
         """Return source to what was learned within its last two calls, which no proposal of it can know yet."""
-        self._demand.look()
+        self._stock.demand.look()
         since = {
-            source: self._book.epochs_since(self._demand.version_before(2 * (lane.latency or self._latency(lane))))
+            source: self._book.epochs_since(self._stock.demand.version_before(2 * (lane.latency or lane.call_s)))
             for source, lane in self._lanes.items()
         }
         return {source: epochs for source, epochs in since.items() if epochs}
@@ -201,40 +202,13 @@ class Prefetcher:
                 if self._stopped:
                     return
                 lane.in_flight += wanted
-                lane.told = self._demand.told()
+                lane.told = self._stock.demand.told()
                 history = self._book.history()
                 lane.begun.append(began := time.monotonic())
             self._call(lane, history, wanted, began)
 
     def _wanted(self, lane: Lane) -> int:
-        """Return how many proposals the lane should ask for now; 0 for none."""
-        if lane.source in self._outages.spent:
-            return 0
-        if time.monotonic() < lane.retry_at or lane.exhausted_at == len(self._book.history().trials):
-            return 0
-        # Two calls that are told the same are answered the same; one is enough to ask whether a server is back.
-        if lane.in_flight and (lane.failures or lane.told == self._demand.told()):
-            return 0
-        queued = self._book.queued(lane.source)
-        fresh = sum(1 for p in queued if is_fresh(self._book, p, lane.rule))
-        missing = self._stock(lane) - len(queued) - lane.in_flight
-        rested = not lane.rule.fresh_ended or time.monotonic() > lane.ended_at + REST * lane.latency
-        if missing <= 0 and not (rested and fresh + lane.in_flight < self._needed(lane)):
-            return 0
-        # A call costs nearly the same whether it brings one proposal or a few.
-        return max(lane.rule.batch, min(missing, lane.rule.most), 1)
-
-    def _needed(self, lane: Lane) -> int:
-        """Fresh proposals to have ready: as many as will be taken during one and a half calls, and one more."""
-        return min(lane.rule.depth, 1 + self._demand.during(lane.source, 1.5 * self._latency(lane)))
-
-    def _stock(self, lane: Lane) -> int:
-        """Proposals to have ready, fresh or not: trials that started together end together."""
-        return max(self._needed(lane), min(lane.rule.depth, self._demand.at_once(lane.source)))
-
-    def _latency(self, lane: Lane) -> float:
-        """Seconds of a call: as measured, or of the one under way where that is longer already."""
-        return max(lane.latency, time.monotonic() - min(lane.begun, default=math.inf))
+        return 0 if lane.source in self._outages.spent else self._stock.wanted(lane)
 
     def _call(self, lane: Lane, history: History, wanted: int, began: float) -> None:
         try:
@@ -271,7 +245,7 @@ class Prefetcher:
 
     def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
-        stock = self._stock(lane)
+        stock = self._stock.of(lane)
         admitted = admit(self._book, lane.source, made, lane.rule, stock)
         for old in admitted.dropped:
             self._book.record(ProposalDropped(old, REPLACED))

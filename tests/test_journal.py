@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
@@ -13,7 +14,6 @@ from typing import get_args
 
 import pytest
 
-from automl_gpt_ray import journal as journal_module
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     ADAPTER,
@@ -270,21 +270,48 @@ def test_short_writes_are_completed(path, monkeypatch):
     assert tuple(e.event for e in read_journal(path)) == EVENTS
 
 
-def test_decisions_reach_the_disk_before_append_returns(path, monkeypatch):
+def test_what_was_paid_for_is_on_the_disk_before_append_returns(path, monkeypatch):
     synced = []
-    monkeypatch.setattr(os, "fsync", lambda file: synced.append(file))
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(threading.current_thread()))
     journal = Journal(path)
-    monkeypatch.setattr(journal_module, "FLUSH_S", 60.0)
+    for at_once in (EVENTS[0], EVENTS[2], EVENTS[3], EVENTS[17]):
+        synced.clear()
+        journal.append(at_once)
+        assert threading.current_thread() in synced
+
+
+def test_what_trials_do_is_flushed_without_the_callers_waiting(path, monkeypatch):
+    flushed, synced = threading.Event(), []
+
+    def sync(file):
+        synced.append(threading.current_thread())
+        flushed.set()
+
+    monkeypatch.setattr(os, "fsync", sync)
+    journal = Journal(path)
+    for event in (EVENTS[7], EVENTS[8], EVENTS[9]):
+        journal.append(event)
+    assert flushed.wait(10)
+    assert threading.current_thread() not in synced
+    journal.close()
+    assert synced[-1] is threading.current_thread()
+
+
+def test_a_disk_that_failed_in_the_background_stops_the_run_at_the_next_event(path, monkeypatch):
+    failed = threading.Event()
+
+    def full(file):
+        failed.set()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    journal = Journal(path)
     journal.append(EVENTS[8])
-    journal.append(EVENTS[5])
-    assert synced == []
-    for paid in (EVENTS[3], EVENTS[7], EVENTS[10]):
-        journal.append(paid)
-        assert synced.pop()
-    # What trials do follows soon.
-    monkeypatch.setattr(journal_module, "FLUSH_S", 0.0)
-    journal.append(EVENTS[8])
-    assert len(synced) == 1
+    assert failed.wait(10)
+    while not journal._flusher._error:  # it is noted a moment after the disk's refusal
+        threading.Event().wait(0.01)
+    with pytest.raises(JournalError, match="No space left"):
+        journal.append(EVENTS[8])
 
 
 def test_texts_are_redacted_one_by_one_and_lines_stay_json(path):

@@ -402,7 +402,7 @@ def test_several_calls_are_in_flight(supply):
     lane = made._lanes["language"]
     with made.book.lock:
         lane.latency = 0.5
-        made._demand._takes.extend(time.monotonic() - 0.1 * i for i in range(20, 0, -1))
+        made._stock.demand._takes.extend(time.monotonic() - 0.1 * i for i in range(20, 0, -1))
         made.book.record(TrialStarted("t0", proposed(PLAIN.default, source="default")))
         end(made, "t0")
     made.changed()
@@ -425,7 +425,7 @@ def test_a_lane_works_no_further_ahead_than_its_depth(supply):
     lane = made._lanes["classical"]
     with made.book.lock:
         lane.latency = 100.0
-        made._demand._takes.extend([time.monotonic() - 1.0, time.monotonic()] * 5)
+        made._stock.demand._takes.extend([time.monotonic() - 1.0, time.monotonic()] * 5)
         made.book.record(TrialStarted("t0", proposed(PLAIN.default, source="default")))
         end(made, "t0")
     made.changed()

@@ -38,6 +38,15 @@ class Advisor(Protocol):
         ...
 
 
+@runtime_checkable
+class Closable(Protocol):
+    """An advisor that holds something open."""
+
+    def close(self) -> None:
+        """Let go of it; a call under way may fail with AdviceError."""
+        ...
+
+
 def proposal(
     source: str,
     history: History,

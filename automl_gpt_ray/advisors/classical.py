@@ -24,7 +24,6 @@ from optuna.distributions import (
     IntDistribution,
 )
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
@@ -87,6 +86,8 @@ class ClassicalAdvisor:
         Shares that sum to 1, largest first, by PED-ANOVA (arXiv 2304.10255) over the completed trials
         that the sampler is told of. Empty where nothing can be said: too few trials, or all alike.
         """
+        from optuna.importance import PedAnovaImportanceEvaluator  # brings scikit-learn: seconds on a busy machine
+
         weights = PedAnovaImportanceEvaluator(target_quantile=0.25).evaluate(self._study(history))
         total = sum(weights[name] for name in sorted(weights))
         if not total > 0:

@@ -12,10 +12,12 @@ from typing import Any, Literal, final
 
 from automl_gpt_ray import __version__
 from automl_gpt_ray.advisors.advisor import Advisor
+from automl_gpt_ray.advisors.apart import Apart
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.questions import Opening
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import TeamFormed
@@ -55,6 +57,8 @@ def versions() -> dict[str, str]:
 
 def recipe_of(advisor: Advisor) -> dict[str, Any]:
     """Return the recipe of `advisor`; of an unknown one no more than its name."""
+    if isinstance(advisor, Apart):
+        return recipe_of(advisor.advisor)
     if isinstance(advisor, Mixture):
         team = {source: recipe_of(member) for source, member in advisor.advisors.items()}
         return {"type": "mixture", "priors": advisor.priors, "floors": advisor.floors, "advisors": team}
@@ -70,6 +74,11 @@ def recipe_of(advisor: Advisor) -> dict[str, Any]:
     if isinstance(advisor, LanguageAdvisor):
         return {"type": "language"}  # each prompt tells what else it was composed from
     return {"type": "unknown", "name": type(advisor).__name__}
+
+
+def apart(advisor: Advisor, brief: Brief) -> Apart:
+    """Return `advisor`, one that has a recipe, in a process of its own."""
+    return Apart(advisor, Opening(recipe_of(advisor), brief.to_dict()))
 
 
 def rebuild(recipe: Mapping[str, Any], brief: Brief, language: Advisor) -> Advisor:

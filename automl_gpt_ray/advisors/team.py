@@ -13,6 +13,7 @@ from automl_gpt_ray.advisors.insight import insight_of
 from automl_gpt_ray.advisors.language import LanguageAdvisor
 from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
+from automl_gpt_ray.advisors.recipe import apart
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.events import Event
 from automl_gpt_ray.llm.client import LLMClient
@@ -26,6 +27,7 @@ def assemble(
     record: Callable[[Event], object] = lambda event: None,
     max_prompt_tokens: int | None = None,
     priors: Mapping[str, float] = PRIORS,
+    elsewhere: bool = False,
 ) -> Mixture:
     """Return the mixture of a run's advisors.
 
@@ -37,10 +39,12 @@ def assemble(
         record: Where the language model's prompts and replies are written down.
         max_prompt_tokens: Most tokens of a prompt, estimated; None for no limit.
         priors: Source to its share of the trials before any earned or lost trust.
+        elsewhere: Whether the classical optimiser gets a process of its own once the history is long.
     """
     team: dict[str, Advisor] = {}
     if llm is not None:
         team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
-    team["classical"] = ClassicalAdvisor(brief.space, seed, sampler)
+    classical = ClassicalAdvisor(brief.space, seed, sampler)
+    team["classical"] = apart(classical, brief) if elsewhere else classical
     team["local"] = LocalAdvisor(brief.space, seed)
     return Mixture(team, priors)

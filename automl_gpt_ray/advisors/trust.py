@@ -13,8 +13,8 @@ Notation, for source s over its ended trials i in order of start:
 
 from __future__ import annotations
 
-import statistics
 from bisect import bisect_left, insort
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -23,7 +23,7 @@ from automl_gpt_ray.records import History, TrialRecord, TrialState
 FADE = 0.97
 PSEUDO = 4.0
 TOP_QUARTER = 0.25
-WINDOW = 300
+WINDOW = 150  # what is older has faded to a hundredth
 
 
 @dataclass(frozen=True)
@@ -36,20 +36,21 @@ class Account:
 
 
 def accounts(history: History) -> dict[str, Account]:
-    """Return the account of every source that has an ended trial among the latest 300 trials."""
+    """Return the account of every source that has an ended trial among the latest 150 trials."""
     ended = [t for t in history.trials[-WINDOW:] if t.state.ended]
-    mean_cost = statistics.fmean(t.seconds for t in ended) if ended else 0.0
-    found: dict[str, Account] = {}
+    seconds = [t.seconds for t in ended]
+    mean_cost = sum(seconds) / len(ended) if ended else 0.0
+    gains, costs = defaultdict[str, float](float), defaultdict[str, float](float)
     ranked: list[float] = []
-    for age, trial in zip(range(len(ended) - 1, -1, -1), ended, strict=True):
-        old = found.get(trial.proposal.source, Account())
-        faded = FADE**age
-        cost = trial.seconds / mean_cost if mean_cost else 1.0
+    for age, trial, took in zip(range(len(ended) - 1, -1, -1), ended, seconds, strict=True):
+        cost = took / mean_cost if mean_cost else 1.0
         if trial.state is TrialState.FAILED:
             cost = max(cost, 1.0)  # one that dies before its first report would cost its source nothing
-        gain = _gain(trial, ranked, history)
-        found[trial.proposal.source] = Account(old.gain + faded * gain, old.cost + faded * cost, old.trials + 1)
-    return found
+        source, faded = trial.proposal.source, FADE**age
+        gains[source] += faded * _gain(trial, ranked, history)
+        costs[source] += faded * cost
+    trials = Counter(t.proposal.source for t in ended)
+    return {source: Account(gains[source], costs[source], trials[source]) for source in costs}
 
 
 def earned_shares(history: History, priors: Mapping[str, float], floors: Mapping[str, float]) -> dict[str, float]:

@@ -16,10 +16,11 @@ from automl_gpt_ray.records import History, LogPoint, PredictedLog
 SOURCE = "peers"
 MIN_PEERS = 3
 POINTS = 4
+LATEST = 200  # so that a long run costs no more than a short one
 
 
 def peer_forecast(history: History) -> PredictedLog | None:
-    """Return the median curve of the trials so far; None while fewer than three have reported.
+    """Return the median curve of the latest 200 trials; None while fewer than three have reported.
 
     Args:
         history: Its objective's metric is forecast, at up to four steps of a full training that at
@@ -27,7 +28,7 @@ def peer_forecast(history: History) -> PredictedLog | None:
     """
     metric = history.objective.metric
     values: dict[int, list[float]] = defaultdict(list)
-    for trial in history.trials:
+    for trial in history.trials[-LATEST:]:
         for step, value in trial.curve(metric):
             if math.isfinite(value):
                 values[step].append(value)

@@ -281,7 +281,7 @@ class LLMSearch(Searcher):
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
-        mixture = self._mixture or assemble(*told)
+        mixture = self._mixture or assemble(*told, elsewhere=True)
         form_team(book, mixture, "prefetch", self._seed)
         supply = partial(Prefetcher, book, brief.space, mixture.advisors, mixture.choose, self._seed)
         self._supply = supply(outages=self._outages, shares=mixture.shares, urgent=self.limits.urgent)

@@ -6,6 +6,7 @@ Ray writes it every few seconds (TUNE_GLOBAL_CHECKPOINT_S); our journal is alway
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # Ray fetches nothing but *.json and *.pkl from a remote storage path.
-COPY = ".journal.json"
+COPY = "searcher-journal.json"
 PATTERN = "experiment_state-*.json"
 _ENDED = ("TERMINATED", "ERROR")
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
@@ -78,14 +79,27 @@ def _status(trial: Mapping[str, Any]) -> str:
 
 
 def keep_journal(journal: Path, state: Path) -> None:
-    """Copy the journal beside the searcher's `state` in Ray's snapshot, and write that state."""
-    shutil.copyfile(journal, f"{state}{COPY}")
+    """Put the journal beside the searcher's `state` in Ray's snapshot, and write that state.
+
+    It is linked where both lie on one disk: Ray saves every few seconds, in its event loop, and a long run's
+    journal takes a while to copy.
+    """
+    kept = state.parent / COPY
+    if not (kept.exists() and kept.samefile(journal)):
+        # Ray saves to a new name each time; the journal has one, so that there is only one.
+        fresh = kept.with_name(f".{COPY}.new")
+        fresh.unlink(missing_ok=True)
+        try:
+            os.link(journal, fresh)
+        except OSError:  # another disk, or one without links
+            shutil.copyfile(journal, fresh)
+        fresh.replace(kept)
     state.write_text(json.dumps({"journal": str(journal)}), encoding="utf-8")
 
 
 def bring_journal(journal: Path, state: Path) -> None:
-    """Take the journal from its copy beside `state` where it is gone, as on another machine."""
-    copy = Path(f"{state}{COPY}")
-    if not journal.exists() and copy.exists():
+    """Take the journal from where it was kept beside `state` if it is gone, as on another machine."""
+    kept = state.parent / COPY
+    if not journal.exists() and kept.exists():
         journal.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(copy, journal)
+        shutil.copyfile(kept, journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import pickle
 import time
 
@@ -125,16 +126,23 @@ def test_restore_rebuilds_the_run_from_the_journal(search, tmp_path):
     copy.close()
 
 
-def test_restore_falls_back_on_the_copy_in_the_snapshot(search, tmp_path):
+@pytest.mark.parametrize("links", [True, False])
+def test_restore_falls_back_on_the_journal_in_the_snapshot(search, tmp_path, monkeypatch, links):
+    if not links:
+        monkeypatch.setattr(os, "link", lambda *paths: (_ for _ in ()).throw(OSError("another disk")))
     suggested(search, "t0")
-    state = tmp_path / "elsewhere" / "searcher-state.pkl"
-    state.parent.mkdir()
-    search.save(str(state))
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    for _ in range(3):  # as Ray does, under a new temporary name each time
+        search.save_to_dir(str(folder), "session")
+    assert len([path for path in folder.iterdir() if "journal" in path.name]) == 1
+    finish(search, "t0", 0.5)
+    search.save_to_dir(str(folder), "session")
     copy = pickle.loads(pickle.dumps(search))
     search.close()
     search.book_path.unlink()
-    copy.restore(str(state))
-    assert [t.id for t in copy.book.history().trials] == ["t0"]
+    copy.restore_from_dir(str(folder))
+    assert [(t.id, t.state) for t in copy.book.history().trials] == [("t0", TrialState.COMPLETED)]
     copy.close()
 
 

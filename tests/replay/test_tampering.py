@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import pytest
@@ -65,6 +66,7 @@ def unusable(event):
     return event["kind"] == "call_failed" and not event["error"].startswith("LLM")
 
 
+REASON = re.compile(r'("reason":\s*")')
 CONFIG = {"encode": "one-hot", "depth": 3, "booster": "gbtree", "eta": 0.0123, "seed": 7}
 
 
@@ -85,7 +87,7 @@ CONFIG = {"encode": "one-hot", "depth": 3, "booster": "gbtree", "eta": 0.0123, "
             "prompts",
             "messages",
         ),
-        (lambda e: {**e, "text": e["text"].replace("moves", "shifts")} if "text" in e else e, "replies", "reason"),
+        (lambda e: {**e, "text": REASON.sub(r"\1forged: ", e["text"])} if "text" in e else e, "replies", "reason"),
         (lambda e: {**e, "error": "no_such_error"} if unusable(e) else e, "replies", "error"),
         (nth("dropped", 0, lambda e: {**e, "proposal": "classical-1-0"}), "proposals", ""),
         (lambda e: {**e, "reason": OUTDATED} if e["kind"] == "dropped" else e, "drops", ""),
