@@ -87,6 +87,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
         kept = {"step": self._step, "seconds": self._seconds, "config": dict(self._config)}
         write_state(folder, kept)
+        (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody needs
         self._lesson.save(folder)
         metrics = {**self._metrics, "step": self._step, "seconds": self._seconds}
         self._report(metrics, folder)
