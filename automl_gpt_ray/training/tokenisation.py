@@ -100,8 +100,8 @@ def length_limit(config: Config, tokenizer: Any, described: Any) -> int:
         SpaceError: The model or its tokenizer takes fewer.
     """
     wanted = int(bounded(config, "max_length", DEFAULT_LENGTH, 4))
-    positions = getattr(described, "max_position_embeddings", None) or wanted
-    limit = min(int(tokenizer.model_max_length), int(positions))
+    positions = int(getattr(described, "max_position_embeddings", None) or 0)
+    limit = min(int(tokenizer.model_max_length), positions if positions > 0 else wanted)  # XLNet says -1: no limit
     if wanted > limit:
         rule = f"must not exceed the {limit} tokens that the model takes"
         raise SpaceError("configuration", [Problem("max_length", rule, shown(wanted), "lower it in the Model Card")])

@@ -104,6 +104,7 @@ def build(auto: Any, config: Config, described: Any, seed: int, resume_from: Pat
             told = {"config": described, "revision": config.get("revision") or "main", "dtype": torch.float32}
             model = auto.from_pretrained(name, ignore_mismatched_sizes=True, **told)
         else:
+            described.architectures = described.architectures or []  # types of several classes (DeiT) look there
             model = auto.from_config(described)
     except ImportError as error:
         rule, got = "the model needs a package that is not installed", shown(str(error).strip())

@@ -72,6 +72,18 @@ def test_grey_images_are_fitted_to_a_pretrained_model(tmp_path):
     )
 
 
+@pytest.mark.parametrize("model_type", ["deit", "convnext"])
+def test_other_types_train_too(tmp_path, model_type):
+    settings = {
+        "deit": {name: value for name, value in VIT.items() if name != "model_type"},
+        "convnext": {"depths": "[1, 1]", "hidden_sizes": "[8, 16]", "num_stages": 2, "patch_size": 2},
+    }
+    reports = Reports(tmp_path / "reports")
+    learn({"model_type": model_type, **settings[model_type]}, task_of(DIGITS, max_steps=1), reports)
+    again = evaluate({}, task_of(DIGITS), reports.checkpoint(1), "validation")
+    assert again["accuracy"] == reports.steps[0]["accuracy"] > 0.1
+
+
 def test_training_on_everything(tmp_path):
     from dataclasses import replace
 

@@ -94,6 +94,21 @@ def test_hot_changes_take_effect_at_the_next_update(card, tmp_path):
     assert reports.steps[1]["train_loss"] != reports.steps[2]["train_loss"]  # dropout is drawn anew
 
 
+@pytest.mark.parametrize(
+    ("model_type", "settings"),
+    [
+        ("distilbert", {"dim": 16, "n_layers": 1, "n_heads": 2, "hidden_dim": 32}),
+        ("gpt2", {"n_embd": 16, "n_layer": 1, "n_head": 2}),
+        ("xlnet", {"d_model": 16, "n_layer": 1, "n_head": 2, "d_inner": 32}),
+    ],
+)
+def test_other_types_train_too(card, tmp_path, model_type, settings):
+    reports = Reports(tmp_path / "reports")
+    shared = {"vocabulary": 200, "max_length": 12, "learning_rate": 0.003}
+    learn({"model_type": model_type, **settings, **shared}, task_of(card, max_steps=1), reports)
+    assert evaluate({}, task_of(card), reports.checkpoint(1), "validation")["accuracy"] == reports.steps[0]["accuracy"]
+
+
 def test_the_optimiser_obeys_decay_groups_and_freezing():
     described = transformer_models.describe(TINY, {"hidden_size", "num_hidden_layers", "num_attention_heads"}, {})
     from transformers import AutoModelForSequenceClassification as Auto
