@@ -73,8 +73,10 @@ def teach(lesson: Lesson, config: Config, task: TrainingTask, report: Report, re
 
 def updates_per_step(config: Config, examples: int) -> int:
     """Return how many updates of the weights one step is."""
-    batch = int(number(config, "batch_size")) * _accumulation(config)
-    return max(1, math.ceil(bounded(config, "epochs_per_step", 1.0, 1e-6) * math.ceil(examples / batch)))
+    batch = int(number(config, "batch_size"))
+    batches = math.ceil(examples / batch) - _leaves_one(config, examples)
+    updates = math.ceil(batches / _accumulation(config))
+    return max(1, math.ceil(bounded(config, "epochs_per_step", 1.0, 1e-6) * updates))
 
 
 def precision() -> dict[str, bool]:
@@ -214,12 +216,19 @@ def _arguments(lesson: Lesson, config: Config, task: TrainingTask, folder: str) 
         **precision(),
         use_cpu=not gpu,
         dataloader_pin_memory=gpu,
+        dataloader_drop_last=_leaves_one(config, len(lesson.examples)),
         remove_unused_columns=False,
         report_to=[],
         disable_tqdm=True,
         seed=task.seed,
         data_seed=task.seed,
     )
+
+
+def _leaves_one(config: Config, examples: int) -> bool:
+    """Return whether an epoch's last batch is of one example: it is left out, as it has nothing to normalise by."""
+    batch = int(number(config, "batch_size"))
+    return 1 < batch < examples and examples % batch == 1
 
 
 def _accumulation(config: Config) -> int:

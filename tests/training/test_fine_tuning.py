@@ -80,6 +80,7 @@ def test_a_step_may_be_less_or_more_than_an_epoch():
     assert fine_tuning.updates_per_step({"batch_size": 10, "epochs_per_step": 0.25}, 95) == 3
     assert fine_tuning.updates_per_step({"batch_size": 10, "gradient_accumulation": 2, "epochs_per_step": 3}, 95) == 15
     assert fine_tuning.updates_per_step({"batch_size": 10, "epochs_per_step": 0.001}, 95) == 1
+    assert fine_tuning.updates_per_step({"batch_size": 10}, 91) == 9  # a batch of one has nothing to normalise by
     with pytest.raises(SpaceError, match="epochs_per_step"):
         fine_tuning.updates_per_step({"epochs_per_step": 0}, 95)
 
@@ -92,6 +93,17 @@ def test_a_step_of_part_of_an_epoch_and_gathered_gradients(tmp_path):
     assert [step["step"] for step in whole.steps] == [1, 2]
     trainer.learn(config, task, rest, whole.checkpoint(1))
     assert rest.curve == whole.curve[1:]
+
+
+def test_a_last_batch_of_one_is_left_out(tmp_path):
+    trainer, config, task = cases(tmp_path)["image"]
+    images = 1150  # training images of the digits
+    reports = Reports(tmp_path / "reports")
+    # A picture of 8 by 8 pixels is one pixel in the last stage: a single one has nothing to normalise by.
+    one = {**config, "resize": 8, "batch_size": images - 1}
+    trainer.learn(one, task, reports)
+    assert fine_tuning.updates_per_step(one, images) == 1
+    assert [step["step"] for step in reports.steps] == [1, 2]
 
 
 def test_a_finished_training_is_not_gone_on_with(tmp_path):
