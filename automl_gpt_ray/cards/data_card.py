@@ -53,8 +53,9 @@ class Loading(BaseModel):
     """Where the data lies and how it is read. The job's `data.path` replaces `path`.
 
     Attributes:
-        format: `sklearn` (a bundled set), `csv`, `parquet`, `image_folder`, `idx` (MNIST), or
-            `custom` when the trainable loads its own data.
+        format: `sklearn` (a bundled set), `csv`, `parquet`, `image_folder`, `idx` (MNIST), `coco`
+            (instances JSON; `files` names `train_annotations` and the folder `train_images`, ...), `dpr`
+            (questions in DPR's JSON; `files` names `passages` too), or `custom` when the trainable loads its own data.
         name: Name of the scikit-learn set (`digits`), or of a hub data set.
         path: Folder or file; relative paths are relative to the card.
         files: Split name to file name within `path`; a `.gz` beside the name is found too.
@@ -67,11 +68,14 @@ class Loading(BaseModel):
         label_strip: Characters stripped from the end of labels.
         drop: Columns that must not be used as features.
         image_column: Column with encoded images, for parquet.
+        text_columns: The column with the text, or the two of a text pair; by default `text`.
+        delimiter: Between the values of a CSV file; by default what its first line shows.
+        quoted: Whether `"` encloses values in a CSV file; false where it is an ordinary character.
     """
 
     model_config = _STRICT
 
-    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "custom"]
+    format: Literal["sklearn", "csv", "parquet", "image_folder", "idx", "coco", "dpr", "custom"]
     name: str | None = None
     path: str | None = None
     files: dict[str, str] = Field(default_factory=dict)
@@ -84,6 +88,9 @@ class Loading(BaseModel):
     label_strip: str = ""
     drop: list[str] = Field(default_factory=list)
     image_column: str | None = None
+    text_columns: list[str] = Field(default_factory=list, max_length=2)
+    delimiter: str | None = Field(default=None, min_length=1, max_length=1)
+    quoted: bool = True
 
 
 class Column(BaseModel):

@@ -16,13 +16,15 @@ from automl_gpt_ray.errors import Problem, SpaceError, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training.image_files import Pixels
 
-NORMALISATIONS = ("standardise", "unit", "none")
-"""`standardise`: mean 0 and deviation 1 per channel over the training images; `unit`: 0..1; `none`: 0..255."""
+NORMALISATIONS = ("standardise", "unit", "none", "half", "imagenet")
+"""`standardise`: mean 0 and deviation 1 per channel over the training images; `unit`: 0..1; `none`: 0..255;
+`half`: -1..1; `imagenet`: the means and deviations of ImageNet's channels, as most pretrained models want them."""
 
 AUGMENTATIONS = ("none", "shift", "flip", "shift_flip")
 """`shift`: up to an eighth of the size in each direction, zeros (black) coming in; `flip`: left to right, by half."""
 
 _SHIFT_SHARE = 8
+_IMAGENET_MEAN, _IMAGENET_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,10 @@ class Normalisation:
             return cls([0.0] * channels, [1.0] * channels)
         if kind == "unit":
             return cls([0.0] * channels, [255.0] * channels)
+        if kind == "half":
+            return cls([127.5] * channels, [127.5] * channels)
+        if kind == "imagenet":
+            return cls(_of_channels(_IMAGENET_MEAN, channels), _of_channels(_IMAGENET_DEVIATION, channels))
         values = pixels.reshape(-1, channels)
         # A channel of one value throughout has no deviation; any positive one will do.
         deviation = np.maximum(values.std(axis=0, dtype=np.float64), 1.0)
@@ -51,6 +57,11 @@ class Normalisation:
         mean = torch.tensor(self.mean, device=pixels.device).view(shape)
         deviation = torch.tensor(self.deviation, device=pixels.device).view(shape)
         return (pixels.float() - mean) / deviation
+
+
+def _of_channels(values: tuple[float, ...], channels: int) -> list[float]:
+    """Return one value a channel: the given ones for colour, else their mean."""
+    return list(values) if channels == len(values) else [sum(values) / len(values)] * channels
 
 
 def choice(config: Config, name: str, known: tuple[str, ...]) -> str:

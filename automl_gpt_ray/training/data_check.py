@@ -30,7 +30,11 @@ def check_data(card: DataCard, seed: int = 0) -> dict[str, int]:
     if card.load is None or card.load.format == "custom":
         return dict(card.size)
     # A path to one file stands for all of `files`; a folder of images is read as it is.
-    named = card.load.files and card.load.format != "image_folder" and not Path(card.load.path or "").is_file()
+    named = (
+        card.load.files
+        and card.load.format not in ("image_folder", "coco")
+        and not Path(card.load.path or "").is_file()
+    )
     problems = _file_problems(card) if named else []
     if problems:
         raise DataError(card.name, problems)
@@ -60,10 +64,24 @@ def _read(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
 
 
 def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...]) -> dict[str, int]:
+    if card.task == "object_detection":
+        from automl_gpt_ray.training.scenes import check_pictures, load_scenes  # as below
+
+        scenes = load_scenes(card, wanted, seed)
+        check_pictures(card, scenes)
+        return {split: len(found) for split, found in scenes.items()}
+    if card.task == "retrieval":
+        from automl_gpt_ray.training.passages import load_questions
+
+        return {split: len(questions) for split, questions in load_questions(card, wanted, seed)[1].items()}
     if card.input_type == "image":
         from automl_gpt_ray.training.images import load_images  # Pillow is needed for images only
 
         return {split: len(images.labels) for split, images in load_images(card, wanted, seed).items()}
+    if card.input_type in ("text", "text_pair"):
+        from automl_gpt_ray.training.texts import load_texts
+
+        return {split: len(texts.labels) for split, texts in load_texts(card, wanted, seed).items()}
     from automl_gpt_ray.training.tables import load_table
 
     return {split: len(table.labels) for split, table in load_table(card, wanted, seed).items()}

@@ -6,16 +6,18 @@ The only file here that imports Ray; it knows no model.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+import ray
 from ray import tune
 
 from automl_gpt_ray.records import Config
-from automl_gpt_ray.training.steps import Step
+from automl_gpt_ray.training.steps import Report, Step
 from automl_gpt_ray.training.task import TrainingTask
 
 Fit = Callable[[Config, TrainingTask, Path | None], Iterator[Step]]
+Learn = Callable[[Config, TrainingTask, Report, Path | None], None]
 
 
 def run(fit: Fit, config: Config, task: TrainingTask) -> None:
@@ -33,6 +35,38 @@ def run(fit: Fit, config: Config, task: TrainingTask) -> None:
         return
     with checkpoint.as_directory() as folder:
         _report(fit(config, task, Path(folder)))
+
+
+def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
+    """As `run`, for a trainer that reports by calling what it is given.
+
+    Args:
+        trainer: The trainer; asked to go on from a checkpoint where the trial has one.
+        config: As in `run`.
+        task: What all trials share.
+    """
+    assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
+    _keep_to_share(float(assigned.get("GPU", 0.0)))
+    checkpoint = tune.get_checkpoint()
+    if checkpoint is None:
+        trainer(config, task, _tell, None)
+        return
+    with checkpoint.as_directory() as folder:
+        trainer(config, task, _tell, Path(folder))
+
+
+def _keep_to_share(gpus: float) -> None:
+    """Bound the memory of a trial that shares a GPU: Ray counts shares, but keeps nobody to theirs."""
+    if not 0.0 < gpus < 1.0:
+        return
+    import torch  # of all trainers, only those that may use a GPU need it
+
+    if torch.cuda.is_available():
+        torch.cuda.set_per_process_memory_fraction(gpus)
+
+
+def _tell(metrics: Mapping[str, float], folder: Path) -> None:
+    tune.report(dict(metrics), checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
 def _report(steps: Iterator[Step]) -> None:

@@ -70,16 +70,18 @@ def adjust(optimizer: torch.optim.Optimizer, config: Config, progress: float) ->
 def learning_rate(config: Config, progress: float) -> float:
     """Return the learning rate after a share `progress` of the full training.
 
-    It rises linearly over the share `warmup`, then stays (`constant`) or falls to 0 along half a
-    cosine (`cosine`).
+    It rises linearly over the share `warmup`, then stays (`constant`) or falls to 0, along half a
+    cosine (`cosine`) or a straight line (`linear`).
     """
     peak, warmup = number(config, "learning_rate"), number(config, "warmup")
-    schedule = one_of(config, "schedule", ("cosine", "constant"))
+    schedule = one_of(config, "schedule", ("cosine", "constant", "linear"))
     if progress < warmup:
         # Not from 0: the first batches would be spent on nothing.
         return peak * max(progress / warmup, 0.01)
     if schedule == "constant" or warmup >= 1.0:
         return peak
+    if schedule == "linear":
+        return peak * (1.0 - progress) / (1.0 - warmup)
     return peak * 0.5 * (1.0 + math.cos(math.pi * (progress - warmup) / (1.0 - warmup)))
 
 
@@ -89,8 +91,16 @@ def number(config: Config, name: str) -> float:
     Raises:
         SpaceError: It is no number, or out of its range.
     """
-    value = config.get(name, DEFAULTS[name])
-    low, high = _LOW[name], _HIGH.get(name, math.inf)
+    return bounded(config, name, DEFAULTS[name], _LOW[name], _HIGH.get(name, math.inf))
+
+
+def bounded(config: Config, name: str, default: float, low: float, high: float = math.inf) -> float:
+    """Return the number `name` of `config`, which must lie in [low, high]; `default` where it has none.
+
+    Raises:
+        SpaceError: It is no number, or out of its range.
+    """
+    value = config.get(name, default)
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
         rule = f"must be a number from {low:g} to {high:g}"
         raise SpaceError("configuration", [Problem(name, rule, shown(value))])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from automl_gpt_ray.records import Config, Objective
 
 STATE_FILE = "state.json"
 """Name of the checkpoint's file that holds step, seconds and configuration."""
+
+Report = Callable[[Mapping[str, float], Path], None]
+"""Takes the metrics of a step, as in `Step`, and the folder of its checkpoint, which is read before it returns."""
 
 
 @dataclass(frozen=True)
@@ -43,16 +47,28 @@ def guarded(steps: Iterator[Step], objective: Objective) -> Iterator[Step]:
     Raises:
         TrainingError: `nan` when the objective was not finite, `oom` when memory ran out.
     """
-    try:
+    with memory_guard():
         for step in steps:
             yield step
-            value = step.metrics[objective.metric]
-            if not math.isfinite(value):
-                raise TrainingError("nan", f"{objective.metric} became {value} at step {step.metrics['step']:g}")
+            check_finite(step.metrics, objective)
+
+
+@contextmanager
+def memory_guard() -> Iterator[None]:
+    """Turn lack of memory into a TrainingError of kind `oom`."""
+    try:
+        yield
     except (MemoryError, RuntimeError, ValueError) as error:
         if not _out_of_memory(error):
             raise
         raise TrainingError("oom", shown(str(error)) if str(error) else "memory ran out") from error
+
+
+def check_finite(metrics: Mapping[str, float], objective: Objective) -> None:
+    """Raise a TrainingError of kind `nan` where the objective is not finite."""
+    value = metrics[objective.metric]
+    if not math.isfinite(value):
+        raise TrainingError("nan", f"{objective.metric} became {value} at step {metrics['step']:g}")
 
 
 def check_objective(objective: Objective, reported: tuple[str, ...]) -> None:

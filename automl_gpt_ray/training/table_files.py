@@ -97,7 +97,11 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
     return pa_csv.read_csv(
         io.BytesIO(content),
         read_options=pa_csv.ReadOptions(column_names=load.columns or None, use_threads=False),
-        parse_options=pa_csv.ParseOptions(delimiter=_delimiter(content), newlines_in_values=True),
+        parse_options=pa_csv.ParseOptions(
+            delimiter=load.delimiter or _delimiter(content),
+            quote_char='"' if load.quoted else False,
+            newlines_in_values=load.quoted,
+        ),
         convert_options=pa_csv.ConvertOptions(
             column_types={**types, **label},
             # Files written as `a, b` have a blank before each value, the missing ones included.

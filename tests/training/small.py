@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from automl_gpt_ray.cards import DataCard, parse_data_card
@@ -23,3 +26,23 @@ def card_of(**values: Any) -> DataCard:
 
 def task_of(card: DataCard, metric: str = "accuracy", mode: str = "max", max_steps: int = 4) -> TrainingTask:
     return TrainingTask(card, Objective(metric, mode), max_steps)  # type: ignore[arg-type]
+
+
+class Reports:
+    """What a trainer reported: metrics of each step, and a copy of each checkpoint below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.steps: list[dict[str, float]] = []
+
+    def __call__(self, metrics: Mapping[str, float], checkpoint: Path) -> None:
+        self.steps.append(dict(metrics))
+        shutil.copytree(checkpoint, self.checkpoint(int(metrics["step"])))
+
+    def checkpoint(self, step: int) -> Path:
+        return self.folder / f"step-{step}"
+
+    @property
+    def curve(self) -> list[dict[str, float]]:
+        """All but the seconds, which no two trainings share."""
+        return [{name: value for name, value in step.items() if name != "seconds"} for step in self.steps]
