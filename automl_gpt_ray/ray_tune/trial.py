@@ -78,6 +78,10 @@ def _load(name: str, field: str, source: str) -> Any:
 
 
 def _extra_for(message: str) -> str:
-    extras = {"xgboost": "tabular", "sklearn": "tabular", "torch": "vision", "transformers": "vision", "PIL": "vision"}
+    extras = {
+        **dict.fromkeys(("xgboost", "sklearn", "lightgbm"), "tabular"),
+        **dict.fromkeys(("torch", "transformers", "PIL", "accelerate", "pycocotools"), "vision"),
+        "tokenizers": "text",
+    }
     extra = next((extra for module, extra in extras.items() if f"'{module}" in message), "")
     return f"pip install 'automl-gpt-ray[{extra}]'" if extra else ""
