@@ -264,9 +264,11 @@ class Steering:
 def steer(
     book: Book, brief: Brief, keeper: Scorekeeper, rule: SteeringRule, limits: RunBudget, supply: Supply
 ) -> Steering:
-    """Return the steering of a run within its budget."""
+    """Return the steering of a run within its budget, at work."""
     planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), rule.switch_cost)
-    return Steering(book, planner, keeper, rule, lambda: not limits.ending(supply))
+    steering = Steering(book, planner, keeper, rule, lambda: not limits.ending(supply))
+    steering.start()
+    return steering
 
 
 def _reported(history: History) -> int:

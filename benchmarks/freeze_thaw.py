@@ -47,14 +47,15 @@ class PlannedSearch(Searcher):
         objective = brief.objective
         super().__init__(metric=objective.metric, mode=objective.mode)
         self._brief, self._make, self._trials, self._budget = brief, make, trials, budget
-        self._seed, self._rule = seed, SteeringRule(background=False)
+        self._seed = seed
+        self.rule: SteeringRule | None = SteeringRule(background=False)
         self.slots: Callable[[], int] | None = None
         self._live: tuple[Book, Steering, Advisor] | None = None
         self._asked_at = (-1, -1)
 
     def share(self, rule: SteeringRule) -> None:
         """Agree to be steered."""
-        self._rule = replace(rule, background=False)
+        self.rule = replace(rule, background=False)
 
     @property
     def steering(self) -> Steering:
@@ -104,10 +105,10 @@ class PlannedSearch(Searcher):
             keeper = Scorekeeper(objective, brief.max_steps)
             book = Book(also=keeper.note)
             book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, brief.space.default))
-            planner = Planner(
-                brief.space, brief.max_steps, lambda history: self._budget - steps_of(history), self._rule.switch_cost
-            )
-            steering = Steering(book, planner, keeper, self._rule, self._offers)
+            rule = self.rule or SteeringRule(background=False)
+            left = lambda history: self._budget - steps_of(history)  # noqa: E731
+            planner = Planner(brief.space, brief.max_steps, left, rule.switch_cost)
+            steering = Steering(book, planner, keeper, rule, self._offers)
             self._live = book, steering, self._make(planner.model)
         return self._live
 

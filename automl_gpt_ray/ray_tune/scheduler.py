@@ -39,9 +39,11 @@ class Desk(Protocol):
     """What a searcher shares with the scheduler.
 
     Attributes:
+        rule: How trials are steered; None where they are not.
         slots: Trials that may train at once; set by the scheduler, None before it knows.
     """
 
+    rule: SteeringRule | None
     slots: Callable[[], int] | None
 
     def share(self, rule: SteeringRule) -> None:
@@ -191,7 +193,7 @@ def new_is_due(desk: Desk) -> bool:
 def _desk_of(search_alg: Any) -> Desk | None:
     limiter = unwrapped(search_alg, ConcurrencyLimiter)
     desk = unwrapped(search_alg, Desk)  # type: ignore[type-abstract]
-    if desk is None or desk.steering is None:
+    if desk is None or desk.rule is None:
         return None
     if limiter is not None:
         rule = "counts paused trials too: nothing would start any more"

@@ -1,13 +1,9 @@
 """`LLMSearch`: the advisors as a Ray Tune searcher, for anybody's `tune.Tuner`.
 
-    tune.Tuner(
-        trainable,
-        param_space={"lr": tune.loguniform(1e-4, 1e-1), "layers": tune.randint(1, 5)},
-        tune_config=tune.TuneConfig(
-            metric="accuracy", mode="max", num_samples=50,
-            search_alg=LLMSearch(llm=OpenAIClient("gpt-5"), default={"lr": 1e-2, "layers": 2}),
-        ),
-    ).fit()
+    search = LLMSearch(llm=OpenAIClient("gpt-5"), default={"lr": 1e-2, "layers": 2})
+    space = {"lr": tune.loguniform(1e-4, 1e-1), "layers": tune.randint(1, 5)}
+    config = tune.TuneConfig(metric="accuracy", mode="max", num_samples=50, search_alg=search)
+    tune.Tuner(trainable, param_space=space, tune_config=config).fit()
 
 `suggest` runs inside Ray's event loop, so it only takes what the prefetcher has ready. This file knows
 Ray's rules and nothing about how proposals are made.
@@ -48,7 +44,7 @@ from automl_gpt_ray.steering import Steering, steer
 from automl_gpt_ray.steering_rule import SteeringRule
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
-_LIVE = ("_book", "_supply", "_limits", "_keeper", "steering", "slots", "listener")
+_LIVE = ("_book", "_supply", "_limits", "_keeper", "_steering", "slots", "listener")
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -117,7 +113,7 @@ class LLMSearch(Searcher):
         self._clocks, self.closed = Clocks(), frozenset[str]()
         self.rule: SteeringRule | None = None
         self.slots: Callable[[], int] | None = None
-        self.steering: Steering | None = None
+        self._steering: Steering | None = None
         self._book: Book | None = None
         self._keeper: Scorekeeper | None = None
         self._supply: Prefetcher | None = None
@@ -150,6 +146,13 @@ class LLMSearch(Searcher):
         if self.rule != rule:
             self.close()
             self.rule = rule
+
+    @property
+    def steering(self) -> Steering | None:
+        """Decides what goes on; None where nobody agreed to that. A run taken up again may ask before `suggest`."""
+        if self.rule and self._supply is None:
+            self._start()
+        return self._steering
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:  # type: ignore[override]  # FINISHED is a str
         """Return the next configuration at once, None when none is ready, FINISHED at the end."""
@@ -190,8 +193,8 @@ class LLMSearch(Searcher):
             return  # the scheduler has told it
         self.book.record(ResultReported(trial_id, seen))
         self.limits.saw(trial_id)
-        if self.steering:
-            self.steering.changed()
+        if self._steering:
+            self._steering.changed()
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
@@ -215,7 +218,7 @@ class LLMSearch(Searcher):
             self._supply.changed()
 
     def save(self, checkpoint_path: str) -> None:
-        """Copy the journal into Ray's snapshot; the journal itself is always newer."""
+        """Keep the journal in Ray's snapshot."""
         keep_journal(self.book_path, Path(checkpoint_path))
 
     def restore(self, checkpoint_path: str) -> None:
@@ -227,7 +230,7 @@ class LLMSearch(Searcher):
             self.reconcile(known)
 
     def reconcile(self, known: Mapping[str, bool]) -> None:
-        """Settle what the journal and Ray disagree about, after the driver was killed.
+        """Settle what the journal and Ray disagree about after a kill.
 
         A trial under way that is not in `known` (id to whether Ray takes it for ended) is trained anew. One that
         has ended but that Ray takes up again is in `closed`: its further results are ignored.
@@ -237,17 +240,16 @@ class LLMSearch(Searcher):
 
     def stop_asking(self) -> None:
         """Stop the background workers: the search is over, and no further reply would be of use."""
-        if self._supply:
-            self._supply.stop()
-        if self.steering:
-            self.steering.stop()
+        for worker in (self._supply, self._steering):
+            if worker:
+                worker.stop()
 
     def close(self) -> None:
         """Stop the background workers and close the journal; both open again on use."""
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = self._keeper = self.steering = None
+        self._supply = self._book = self._limits = self._keeper = self._steering = None
 
     @property
     def book_path(self) -> Path:
@@ -285,12 +287,10 @@ class LLMSearch(Searcher):
         book, brief = self.book, self.brief
         llm = self._llm and within(self._llm, self._budget, book.spending)
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
-        steered = self.rule is not None
-        mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=steered)
+        mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=self.rule is not None)
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._keeper:
-            self.steering = steer(book, brief, self._keeper, self.rule, self.limits, self._supply)
-            self.steering.start()
+            self._steering = steer(book, brief, self._keeper, self.rule, self.limits, self._supply)
         return self._supply
 
     def _open_book(self) -> Book:

@@ -26,6 +26,7 @@ from automl_gpt_ray.replay.course import Course
 from automl_gpt_ray.replay.ending import KIND, compare_outcome, recompose, saved_outcome
 from automl_gpt_ray.replay.report import Findings, Report
 from automl_gpt_ray.replay.survey import survey
+from automl_gpt_ray.scorekeeper import Scorekeeper
 
 __all__ = ["Report", "replay"]
 
@@ -52,13 +53,19 @@ def replay(run_dir: str | Path) -> Report:
 def _tell_again(path: Path, course: Course, findings: Findings) -> None:
     checks, saved = Checks(course, findings), saved_outcome(path.parent)
     ending: tuple[int, Outcome | None] | None = None
+    keeper: Scorekeeper | None = None
     for entry in scan_journal(path):
         if entry is None:
             continue
         checks.feed(entry)
+        if keeper is None and course.book.started:
+            keeper = Scorekeeper(course.book.objective, course.book.started.max_step)
+        if keeper:
+            keeper.note(entry.event)
         if isinstance(entry.event, RunEnded):
             known = saved is not None and course.whole
-            ending = entry.seq, recompose(course.book, saved, entry.event.reason) if saved and known else None
+            told = (entry.event.reason, keeper.scores() if keeper else ())
+            ending = entry.seq, recompose(course.book, saved, *told) if saved and known else None
     checks.finish()
     if ending is None:
         return

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.curves.ledger import Score
 from automl_gpt_ray.outcome import FILE_NAME, Outcome, load_outcome, summarise
 from automl_gpt_ray.replay.report import Findings
 
 KIND = "outcome"
 
 
-def recompose(book: Book, saved: Outcome, ended_by: str) -> Outcome:
+def recompose(book: Book, saved: Outcome, ended_by: str, forecasts: Sequence[Score]) -> Outcome:
     """Return the outcome of a run; what only its runner knew is taken from `saved`."""
     derived = summarise(
         book,
@@ -26,6 +28,7 @@ def recompose(book: Book, saved: Outcome, ended_by: str) -> Outcome:
         refitted=saved.refitted,
         test=book.tested.metrics if book.tested else None,
         test_note=saved.test_note,
+        forecasts=forecasts,
     )
     return replace(derived, failed=saved.failed, budget=saved.budget, used=saved.used)
 
