@@ -56,7 +56,7 @@ class Planner:
         space: The search space.
         max_step: Steps of a full training.
         left: Steps that the budget still covers, over all trials.
-        switch_cost: What pausing one trial and starting another costs, in steps.
+        switch_cost: What pausing one trial and starting another costs now, in steps.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Planner:
         space: SearchSpace,
         max_step: int,
         left: Callable[[History], float] = lambda history: float("inf"),
-        switch_cost: float = 0.0,
+        switch_cost: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._space, self._reader = space, Reader(space)
         self._left, self._switch_cost = left, switch_cost
@@ -99,7 +99,8 @@ class Planner:
 
     def _ranks(self, model: FittedCurves, history: History, able: list[Proposal]) -> Ranks:
         running = [t.id for t in history.in_state(TrialState.RUNNING)]
-        costs = Costs(resume=self._switch_cost, start=self._switch_cost)
+        cost = self._switch_cost()
+        costs = Costs(resume=cost, start=cost)
         vectors = np.array([self._space.to_vector(p.config) for p in able]).reshape(-1, self._space.vector_size)
         return ranks(model, vectors, running, None, self._left(history), costs)
 

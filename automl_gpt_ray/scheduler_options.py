@@ -14,7 +14,7 @@ class SchedulerOptions(BaseModel):
     pauses them, at first at such rungs (`grace` by default a tenth of a full training), later wherever another
     trial, paused or new, promises more; it needs a trainable that saves checkpoints and goes on from them. `audit`
     is the share of those to be paused that run on, to see whether pausing is right; `switch_cost` what a pause and
-    a start cost, in steps; `max_paused` how many paused trials keep their checkpoints.
+    a start cost, in steps (by default it is measured); `max_paused` how many paused trials keep their checkpoints.
 
     `time_attr` is the result key that counts steps: by default `step` for the trainers of this package
     and `training_iteration` for others.
@@ -26,6 +26,6 @@ class SchedulerOptions(BaseModel):
     grace: int | None = Field(default=None, ge=1)
     eta: float = Field(default=3.0, gt=1)
     audit: float = Field(default=0.05, ge=0, lt=1)
-    switch_cost: float = Field(default=0.0, ge=0)
+    switch_cost: float | None = Field(default=None, ge=0)
     max_paused: int = Field(default=64, ge=1)
     time_attr: str | None = None

@@ -30,6 +30,7 @@ from automl_gpt_ray.records import History, TrialRecord, TrialState
 from automl_gpt_ray.run_budget import RunBudget, Supply
 from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.steering_rule import Choice, SteeringRule
+from automl_gpt_ray.watch import Watch
 
 _LOG = logging.getLogger(__name__)
 SLICES = 10
@@ -60,13 +61,20 @@ class Steering:
         keeper: Scores the planner's forecasts.
         rule: How.
         may_start: Whether new trials may start.
+        switch_cost: What pausing one trial and starting another costs now, in steps.
     """
 
     def __init__(
-        self, book: Book, planner: Planner, keeper: Scorekeeper, rule: SteeringRule, may_start: Callable[[], bool]
+        self,
+        book: Book,
+        planner: Planner,
+        keeper: Scorekeeper,
+        rule: SteeringRule,
+        may_start: Callable[[], bool],
+        switch_cost: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._book, self._planner, self._keeper, self._rule = book, planner, keeper, rule
-        self._may_start = may_start
+        self._may_start, self._switch_cost = may_start, switch_cost
         max_step = book.history().max_step
         self.slice = max(1, round(max_step / SLICES))
         self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
@@ -159,7 +167,7 @@ class Steering:
             return None
         other = self._best(history, ranking, starts)
         # Switching pays where the gain a step, its cost counted, is larger.
-        if other is None or other[0] <= mine * (1 + self._rule.switch_cost / self.slice):
+        if other is None or other[0] <= mine * (1 + self._switch_cost() / self.slice):
             return None
         gain, choice = other
         reason = f"{choice.reason}: expected improvement {gain:.3g}, {mine:.3g} if it went on"
@@ -261,12 +269,13 @@ class Steering:
         self._ranking = replace(ranking, version=self._book.version)
 
 
-def steer(
-    book: Book, brief: Brief, keeper: Scorekeeper, rule: SteeringRule, limits: RunBudget, supply: Supply
-) -> Steering:
+def steer(book: Book, brief: Brief, watch: Watch, rule: SteeringRule, limits: RunBudget, supply: Supply) -> Steering:
     """Return the steering of a run within its budget, at work."""
-    planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), rule.switch_cost)
-    steering = Steering(book, planner, keeper, rule, lambda: not limits.ending(supply))
+    given, measured = rule.switch_cost, watch.cost
+    cost = (lambda: measured.steps) if given is None else (lambda: given)
+    planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), cost)
+    steering = Steering(book, planner, watch.keeper, rule, lambda: not limits.ending(supply), cost)
+    measured.begin()
     steering.start()
     return steering
 

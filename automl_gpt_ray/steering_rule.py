@@ -34,7 +34,7 @@ class SteeringRule:
             training.
         eta: One in so many goes on at each rung; above 1.
         audit: Share of the trials to be paused that run on instead, in [0, 1).
-        switch_cost: What pausing one trial and starting another costs, in steps.
+        switch_cost: What pausing one trial and starting another costs, in steps; None measures it.
         gated: Whether the forecasts must earn their say.
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
     """
@@ -42,6 +42,6 @@ class SteeringRule:
     grace: int | None = None
     eta: float = 3.0
     audit: float = 0.05
-    switch_cost: float = 0.0
+    switch_cost: float | None = None
     gated: bool = True
     background: bool = True

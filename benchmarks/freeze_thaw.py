@@ -107,8 +107,9 @@ class PlannedSearch(Searcher):
             book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, self._seed, brief.space.default))
             rule = self.rule or SteeringRule(background=False)
             left = lambda history: self._budget - steps_of(history)  # noqa: E731
-            planner = Planner(brief.space, brief.max_steps, left, rule.switch_cost)
-            steering = Steering(book, planner, keeper, rule, self._offers)
+            cost = lambda: rule.switch_cost or 0.0  # noqa: E731 - nothing to measure in virtual time
+            planner = Planner(brief.space, brief.max_steps, left, cost)
+            steering = Steering(book, planner, keeper, rule, self._offers, cost)
             self._live = book, steering, self._make(planner.model)
         return self._live
 

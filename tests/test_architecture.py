@@ -38,6 +38,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scorekeeper",
         "steering",
         "steering_rule",
+        "switching",
+        "watch",
         "stock",
         "asktell",
         "opening",

@@ -55,7 +55,8 @@ class Run:
         self.book = Book(also=self.events.append)
         self.book.record(RunStarted("accuracy", "max", STEPS, 0, PLAIN.default))
         self.planner, self.starts = planner or Says(), starts
-        self.steering = Steering(self.book, self.planner, gate or Gate(), rule, lambda: self.starts)
+        cost = rule.switch_cost or 0.0
+        self.steering = Steering(self.book, self.planner, gate or Gate(), rule, lambda: self.starts, lambda: cost)
 
     def trial(self, number, value=0.5, step=2, state=TrialState.PAUSED):
         config = {**PLAIN.default, "eta": 0.01 + number / 100}

@@ -38,13 +38,13 @@ from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
-from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering, steer
 from automl_gpt_ray.steering_rule import SteeringRule
+from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
-_LIVE = ("_book", "_supply", "_limits", "_keeper", "_steering", "slots", "listener")
+_LIVE = ("_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
 # Tune's own word for "no limit known": a run whose trials' length nobody stated.
 UNKNOWN_STEPS = 100
 
@@ -115,7 +115,7 @@ class LLMSearch(Searcher):
         self.slots: Callable[[], int] | None = None
         self._steering: Steering | None = None
         self._book: Book | None = None
-        self._keeper: Scorekeeper | None = None
+        self._watch: Watch | None = None
         self._supply: Prefetcher | None = None
         if model_card is not None and data_card is not None and metric is None:
             objective = Brief.of(model_card, data_card, self._request).objective
@@ -249,7 +249,7 @@ class LLMSearch(Searcher):
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = self._keeper = self._steering = None
+        self._supply = self._book = self._limits = self._watch = self._steering = None
 
     @property
     def book_path(self) -> Path:
@@ -289,12 +289,12 @@ class LLMSearch(Searcher):
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
         mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=self.rule is not None)
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
-        if self.rule and self._keeper:
-            self._steering = steer(book, brief, self._keeper, self.rule, self.limits, self._supply)
+        if self.rule and self._watch:
+            self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply)
         return self._supply
 
     def _open_book(self) -> Book:
         brief = self.brief
-        keeper = self._keeper = Scorekeeper(brief.objective, brief.max_steps) if self.rule else None
+        watch = self._watch = Watch(brief) if self.rule else None
         about = {"ray": self._rays, **self._about}
-        return open_book(self.book_path, brief, self._seed, about, keeper.note if keeper else None)
+        return open_book(self.book_path, brief, self._seed, about, watch.note if watch else None)
