@@ -215,7 +215,7 @@ def _fitting(needed: dict[str, float]) -> int:
 
 def _forget(trial: Trial) -> None:
     """Delete a trial's checkpoints, wherever they are stored."""
-    storage = trial.storage
+    storage = getattr(trial, "storage", None)  # none in virtual time
     if storage is None:
         return
     try:
