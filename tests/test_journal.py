@@ -22,6 +22,7 @@ from automl_gpt_ray.events import (
     CheckpointSaved,
     Decision,
     Event,
+    ForecastMade,
     PromptSent,
     ProposalDropped,
     ReplyRead,
@@ -63,6 +64,7 @@ EVENTS = (
     ReplyRead("c1", 2, ("proposals[1]: twice",)),
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
+    ForecastMade("t1", 1, LOG),
 )
 
 

@@ -1,22 +1,25 @@
-"""The planner: new and paused trials in one pool."""
+"""The planner: what trials, paused or running, and proposals promise."""
 
 from __future__ import annotations
+
+import math
 
 import pytest
 from small_runs import MAXIMISE, PLAIN, proposed, trial
 
-from automl_gpt_ray.planner import Planner
+from automl_gpt_ray.planner import SOURCE, Planner
 from automl_gpt_ray.records import History, TrialState
 
-PAUSED, RUNNING, DONE = TrialState.PAUSED, TrialState.RUNNING, TrialState.COMPLETED
+PAUSED, RUNNING, DONE, STOPPED = TrialState.PAUSED, TrialState.RUNNING, TrialState.COMPLETED, TrialState.STOPPED
 STEPS = 20
+POOR = proposed({**PLAIN.default, "eta": 0.0015}, 1)
 
 
 def rising(top, length):
     return [top * (1 - 0.5**step) for step in range(1, length + 1)]
 
 
-def history(*trials, pending=()):
+def history(*trials, pending=(POOR,)):
     return History(MAXIMISE, tuple(trials), tuple(pending), 50, 0, STEPS)
 
 
@@ -35,45 +38,63 @@ def planner():
     return Planner(PLAIN, STEPS)
 
 
-def test_the_first_trials_start_without_competition(planner):
-    ready = [proposed(config(0.2), 1), proposed(config(0.3), 2, "default")]
-    assert planner.next(history(), ready).proposal == ready[0]
-    assert planner.next(history(*several()), ready).proposal == ready[1]
-    assert planner.next(history(), ()) is None
+def test_a_promising_paused_trial_promises_more_than_a_poor_new_one(planner):
+    ranking = planner.rank(history(*several()))
+    assert ranking.trials["t9"] > ranking.proposals[POOR.id]
+    assert ranking.version == 50
 
 
-def test_a_trial_goes_on_while_few_have_reported(planner):
-    few = [trial(1, config(0.1), rising(0.1, 3), RUNNING), trial(2, config(0.2), rising(0.9, 3), PAUSED)]
-    assert planner.after(history(*few), "t1", ()).trial == "t1"
+def test_a_poor_trial_promises_less_than_a_good_one_paused_or_running(planner):
+    poor = trial(10, config(0.002), rising(0.3, 4), RUNNING)
+    for state in (PAUSED, RUNNING):
+        ranking = planner.rank(history(*several(state), poor))
+        assert ranking.trials["t9"] > ranking.trials["t10"]
+        assert ranking.finals["t9"] > ranking.finals["t10"]
+        assert ranking.finals["t9"] == pytest.approx(0.9, abs=0.1)
 
 
-def test_a_promising_paused_trial_goes_before_a_poor_new_one(planner):
-    poor = proposed(config(0.0015), 1)
-    assert planner.next(history(*several()), [poor]).trial == "t9"
+def test_what_has_ended_or_diverged_promises_nothing(planner):
+    broken = trial(11, config(0.3), [0.5, math.nan], PAUSED)
+    gone = trial(12, config(0.2), rising(0.9, 3), STOPPED)
+    full = trial(13, config(0.25), rising(0.9, STEPS), RUNNING)
+    ranking = planner.rank(history(*several(), broken, gone, full))
+    assert set(ranking.trials) == {"t9"}
 
 
-def test_a_poor_trial_makes_way_for_a_promising_one(planner):
-    trials = [*several(), trial(10, config(0.002), rising(0.3, 4), RUNNING)]
-    found = planner.after(history(*trials), "t10", ())
-    assert found.trial == "t9"
-    assert "expected improvement" in found.reason
+def test_a_budget_that_covers_little_speaks_against_new_trials():
+    fresh = proposed(config(0.1, depth=7), 2)
+    run = history(*several(), pending=(fresh,))
+    rich, poor = Planner(PLAIN, STEPS).rank(run), Planner(PLAIN, STEPS, lambda history: 4.0).rank(run)
+    before, after = (r.trials["t9"] / r.proposals[fresh.id] for r in (rich, poor))
+    assert after > before
 
 
-def test_switching_must_be_worth_its_cost():
-    trials = [*several(), trial(10, config(0.11), rising(0.88, 6), RUNNING)]
-    free = Planner(PLAIN, STEPS).after(history(*trials), "t10", ())
-    dear = Planner(PLAIN, STEPS, switch_cost=1e6).after(history(*trials), "t10", ())
-    assert dear.trial == "t10"
-    assert free.trial in ("t9", "t10")
+def test_starts_that_cost_much_lower_what_a_short_budget_buys():
+    run, left = history(*several()), lambda history: 15.0
+    free = Planner(PLAIN, STEPS, left).rank(run)
+    dear = Planner(PLAIN, STEPS, left, lambda: 40.0).rank(run)
+    assert dear.trials["t9"] < free.trials["t9"]
 
 
-def test_what_runs_has_ended_or_diverged_cannot_go_on(planner):
-    trials = several(last=RUNNING)
-    assert planner.next(history(*trials), ()) is None
-    broken = trial(11, config(0.3), [0.5, float("nan")], PAUSED)
-    assert planner.next(history(*trials, broken), ()) is None
+def test_forecasts_are_made_of_those_asked_about(planner):
+    ranking = planner.rank(history(*several(RUNNING)), asked=["t9", "t0", "nobody"])
+    assert set(ranking.forecasts) == {"t9"}  # t0 is at its end
+    log = ranking.forecasts["t9"]
+    assert log.source == SOURCE
+    assert log.points[0].step > 6
+    assert log.final.step == STEPS
+    assert {7, 8} <= {p.step for p in log.points}  # near ones, soon to be scored
+    assert all(p.low <= p.value <= p.high for p in log.points)
 
 
-def test_it_looks_at_trials_once_a_slice(planner):
-    assert planner.slice == 2
-    assert [step for step in range(1, 7) if planner.is_milestone(step)] == [2, 4, 6]
+def test_a_proposal_from_outside_the_space_is_left_out(planner):
+    outside = proposed({**PLAIN.default, "eta": 99.0}, 3)
+    assert set(planner.rank(history(*several(), pending=(POOR, outside))).proposals) == {POOR.id}
+
+
+def test_the_model_is_kept_until_enough_was_seen(planner):
+    first = planner.model(history(*several()))
+    more = trial(9, config(0.1), rising(0.9, 7), PAUSED)
+    second = planner.model(history(*several()[:-1], more))
+    assert second.process.theta.tolist() == first.process.theta.tolist()
+    assert second.context.curves[-1].last_step == 7

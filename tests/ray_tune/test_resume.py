@@ -172,10 +172,10 @@ def test_frozen_trials_thaw_in_the_next_driver(tmp_path):
     def ready(entries):
         kinds = Counter(entry.event.kind for entry in entries)
         paused = [e.event for e in entries if isinstance(e.event, TrialEnded) and e.event.state is TrialState.PAUSED]
-        return len(paused) >= 3 and kinds["forecast"] >= 3 and entries[-1].event.kind in ("result", "checkpoint")
+        return len(paused) >= 2 and kinds["forecast"] >= 1
 
     with LLMServer(TuningAnswer()) as server:
-        scheduler = {"type": "freeze_thaw", "time_attr": "step", "audit": 0.3}
+        scheduler = {"type": "freeze_thaw", "time_attr": "step", "audit": 0.1, "switch_cost": 0}
         job = job_file(tmp_path, server.url, scheduler)
         kill_when([*command, job, "--run-dir", folder], journal, ready)
         before, decided = trials_of(journal), events(journal, Decision)
