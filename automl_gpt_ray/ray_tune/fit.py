@@ -6,7 +6,6 @@ import os
 from functools import partial
 from pathlib import Path
 
-import ray
 from ray import tune
 from ray.tune import CheckpointConfig
 from ray.tune.experiment import Trial
@@ -19,7 +18,7 @@ from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
-from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
+from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
@@ -88,8 +87,7 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
         return FIFOScheduler()  # type: ignore[no-untyped-call]
     rule = steering_rule(job)
     if rule:
-        slots = job.max_concurrent or _slots(job)
-        return ReviewScheduler(searcher, slots, options.max_paused, rule, time_attr(loaded))
+        return ReviewScheduler(searcher, job.max_concurrent, options.max_paused, rule, time_attr(loaded))
     grace = min(options.grace or 1, brief.max_steps)
     return ResumableASHA(
         time_attr=time_attr(loaded), max_t=brief.max_steps, grace_period=grace, reduction_factor=options.eta
@@ -120,6 +118,5 @@ def _slots(job: Job) -> int | None:
     """
     if job.address or os.environ.get("RAY_ADDRESS"):
         return None
-    wanted, cluster = job.resources, ray.cluster_resources()  # type: ignore[no-untyped-call]
-    fits = [cluster.get(key, 0.0) // need for key, need in (("CPU", wanted.cpu), ("GPU", wanted.gpu)) if need]
-    return max(1, int(min(fits, default=1)))
+    needed = {"CPU": job.resources.cpu, "GPU": job.resources.gpu}
+    return fitting({name: amount for name, amount in needed.items() if amount})

@@ -175,7 +175,7 @@ class ReviewScheduler(FIFOScheduler):
             slots = self._slots
             return lambda: slots
         needed = _resources(trial)
-        return lambda: _fitting(needed)
+        return lambda: fitting(needed)
 
 
 def free_slots(desk: Desk) -> int:
@@ -208,7 +208,8 @@ def _resources(trial: Trial) -> dict[str, float]:
     return {name: amount for name, amount in needed.items() if amount > 0}
 
 
-def _fitting(needed: dict[str, float]) -> int:
+def fitting(needed: dict[str, float]) -> int:
+    """Return how many trials that need so much of each resource the whole cluster holds at once, at least 1."""
     cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return max(1, int(min((cluster.get(name, 0.0) // amount for name, amount in needed.items()), default=1)))
 

@@ -93,7 +93,7 @@ class _Trees:
         # Every step starts anew from the text, with a seed of its own: only so does a restored training,
         # which has nothing but the text, draw and round as an uninterrupted one does.
         parameters = {**self._fixed, **{name: value for name, value in config.items() if name in PARAMETERS}}
-        parameters["seed"] = int(np.random.default_rng([self._task.seed, step]).integers(2**31 - 1))
+        parameters["seed"] = table_steps.step_seed(self._task.seed, step)
         rows = self._rows
         data = lgb.Dataset(
             rows.values,

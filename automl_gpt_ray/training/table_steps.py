@@ -149,6 +149,11 @@ def whole(config: Config, name: str, default: int) -> int:
     return value
 
 
+def step_seed(seed: int, step: int) -> int:
+    """Return the seed of a step: its own, so that a restored training draws what an uninterrupted one does."""
+    return int(np.random.default_rng([seed, step]).integers(2**31 - 1))
+
+
 def _metrics(model: Model, rows: Mapping[str, Rows], task: TrainingTask) -> dict[str, float]:
     validation, train = (
         scores(task.data, rows[split].labels, model.predict(rows[split].values)) for split in ("validation", "train")

@@ -18,8 +18,9 @@ import numpy as np
 import xgboost as xgb
 
 from automl_gpt_ray.cards import DataCard
-from automl_gpt_ray.errors import Problem, SpaceError, TrainingError, shown
+from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training import table_steps
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.preprocessing import CHOICES, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
@@ -45,7 +46,6 @@ PARAMETERS = frozenset(_TREE | _GROWTH | _SAMPLING)
 DEFAULT_ROUNDS = 10
 _MODEL_FILE = "model.ubj"
 _KNOWN = PARAMETERS | frozenset(CHOICES) | {"class_weighting", "rounds_per_step"}
-_WEIGHTINGS = ("none", "balanced")
 
 
 @dataclass(frozen=True)
@@ -135,10 +135,10 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
 
 
 def _boost(booster: Any, train: _Matrix, config: Config, task: TrainingTask, step: int) -> None:
-    train.inputs.set_weight(_weights(config, train.labels, task.data))
-    rounds = _rounds(config)
+    train.inputs.set_weight(table_steps.weights(config, train.labels, task.data))
+    rounds = table_steps.whole(config, "rounds_per_step", DEFAULT_ROUNDS)
     try:
-        _reseed(booster, config, _step_seed(task.seed, step))
+        _reseed(booster, config, table_steps.step_seed(task.seed, step))
         for _ in range(rounds):
             booster.update(train.inputs, booster.num_boosted_rounds())
     except xgb.core.XGBoostError as error:
@@ -206,30 +206,6 @@ def _fixed_parameters(task: TrainingTask) -> dict[str, Any]:
 
 def _chosen(config: Config) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name in PARAMETERS}
-
-
-def _rounds(config: Config) -> int:
-    rounds = config.get("rounds_per_step", DEFAULT_ROUNDS)
-    if isinstance(rounds, bool) or not isinstance(rounds, int) or rounds < 1:
-        rule = "must be a whole number of at least 1"
-        raise SpaceError("configuration", [Problem("rounds_per_step", rule, shown(rounds))])
-    return rounds
-
-
-def _weights(config: Config, labels: Labels, card: DataCard) -> Any:
-    """Return a weight for each example, or none; `balanced` gives each class the same total."""
-    weighting = config.get("class_weighting", _WEIGHTINGS[0])
-    if weighting not in _WEIGHTINGS:
-        rule = f"must be one of {', '.join(_WEIGHTINGS)}"
-        raise SpaceError("configuration", [Problem("class_weighting", rule, shown(weighting))])
-    if weighting == "none" or card.task == "regression":
-        return None
-    counts = np.bincount(labels, minlength=len(card.label_space.classes))
-    return (len(labels) / (np.count_nonzero(counts) * np.maximum(counts, 1)))[labels]
-
-
-def _step_seed(seed: int, step: int) -> int:
-    return int(np.random.default_rng([seed, step]).integers(2**31 - 1))
 
 
 def _first_line(error: Exception) -> str:
