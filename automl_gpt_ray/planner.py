@@ -17,7 +17,8 @@ from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.freeze_thaw import Fitted, FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
+from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
 from automl_gpt_ray.curves.planner import Costs, Ranks, ranks
 from automl_gpt_ray.curves.predictor import Array, Context
 from automl_gpt_ray.curves.reading import Reader, predicted_logs
@@ -57,6 +58,7 @@ class Planner:
         max_step: Steps of a full training.
         left: Steps that the budget still covers, over all trials.
         switch_cost: What pausing one trial and starting another costs now, in steps.
+        maker: Of models of the curves.
     """
 
     def __init__(
@@ -65,11 +67,13 @@ class Planner:
         max_step: int,
         left: Callable[[History], float] = lambda history: float("inf"),
         switch_cost: Callable[[], float] = lambda: 0.0,
+        maker: CurveModelMaker | None = None,
     ) -> None:
+        self._maker = maker or FreezeThaw()
         self._space, self._reader = space, Reader(space)
         self._left, self._switch_cost = left, switch_cost
         self._max_step = max_step
-        self._model: FittedCurves | None = None
+        self._model: CurveModel | None = None
         self._seen_at_fit = 0
 
     def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
@@ -93,22 +97,22 @@ class Planner:
             {c.key: log for c, log in zip(curves, logs, strict=True) if log},
         )
 
-    def model(self, history: History) -> FittedCurves:
+    def model(self, history: History) -> CurveModel:
         """Return the model of a history, fitted anew or brought up to date."""
         return self._up_to_date(self._reader.context(history))
 
-    def _ranks(self, model: FittedCurves, history: History, able: list[Proposal]) -> Ranks:
+    def _ranks(self, model: CurveModel, history: History, able: list[Proposal]) -> Ranks:
         running = [t.id for t in history.in_state(TrialState.RUNNING)]
         cost = self._switch_cost()
         costs = Costs(resume=cost, start=cost)
         vectors = np.array([self._space.to_vector(p.config) for p in able]).reshape(-1, self._space.vector_size)
         return ranks(model, vectors, running, None, self._left(history), costs)
 
-    def _up_to_date(self, context: Context) -> FittedCurves:
+    def _up_to_date(self, context: Context) -> CurveModel:
         seen = sum(len(curve.steps) for curve in context.curves)
         if self._model is None or seen >= self._seen_at_fit + self._refit_after(seen):
             start = self._model.process.theta if self._model else None
-            self._model = FreezeThaw().fit(context, start)
+            self._model = self._maker.fit(context, start)
             self._seen_at_fit = seen
         elif self._model.context is not context:
             self._model = self._model.updated(context)
@@ -118,7 +122,7 @@ class Planner:
         return max(round(self._max_step / 5), seen // 40)
 
 
-def _finals(model: FittedCurves, wanted: Collection[str]) -> dict[str, float]:
+def _finals(model: CurveModel, wanted: Collection[str]) -> dict[str, float]:
     mean, _ = model.known() if model.context.curves else (np.empty(0), np.empty(0))
     values: Array = model.scale.invert(mean)
     return {c.key: float(v) for c, v in zip(model.context.curves, values, strict=True) if c.key in wanted}

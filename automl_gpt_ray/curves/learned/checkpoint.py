@@ -15,7 +15,9 @@ from torch import Tensor
 
 def write(path: Path, parts: Mapping[str, Mapping[str, Tensor]], told: Mapping[str, Any]) -> None:
     """Write tensors by part and name, and what JSON can hold."""
-    tensors = {f"{part}/{name}": t.detach().contiguous().clone() for part, ts in parts.items() for name, t in ts.items()}
+    tensors = {
+        f"{part}/{name}": t.detach().contiguous().clone() for part, ts in parts.items() for name, t in ts.items()
+    }
     fresh = path.with_name(path.name + ".new")
     save_file(tensors, fresh, {"told": json.dumps(told)})
     fresh.replace(path)

@@ -36,7 +36,7 @@ class Kriging(nn.Module):
 
     def forward(self, tokens: Tensor, vectors: Tensor, told: Tensor, context: int) -> Tensor:
         """Return tokens, shape (problems, trials, width); the first `context` trials are what is known."""
-        b, s, _ = tokens.shape
+        s = tokens.shape[1]
         value, noise = self.read(self.norm(tokens)).chunk(2, -1)
         value, noise = value.transpose(1, 2), nn.functional.softplus(noise).transpose(1, 2) + NOISE
         known, doubt = value[..., :context], noise[..., :context]
@@ -59,7 +59,7 @@ class Kriging(nn.Module):
         var = torch.cat([var_without, var[..., context:]], -1).clamp_min(1e-4)
         own = (value - centre) / size
         answer = [mean, var.sqrt(), mean * size + centre, own - mean, size.expand(-1, -1, s)]
-        return tokens + self.out(torch.cat(answer, 1).transpose(1, 2))
+        return torch.as_tensor(tokens + self.out(torch.cat(answer, 1).transpose(1, 2)))
 
     def _covariance(self, vectors: Tensor, told: Tensor, context: int) -> Tensor:
         """Return Matern 3/2 between all trials and the context, shape (problems, heads, trials, context)."""

@@ -60,7 +60,6 @@ class Landscape:
         logits = torch.tensor(PARTS, device=draws.device) + draws.normal(b, k, len(PARTS), sd=1.2)
         self._shares = logits.softmax(-1)
         self._lean = torch.cat([torch.zeros(b, 1, device=draws.device), draws.uniform(b, k - 1, low=-0.8, high=0.8)], 1)
-        self._moments: tuple[Tensor, Tensor] | None = None
         parts = self._parts(reference)
         self._moments = parts.mean(1, keepdim=True), parts.std(1, keepdim=True).clamp_min(1e-3)
         whole = self._mixed(reference)
@@ -73,7 +72,6 @@ class Landscape:
         return lean * traits[..., :1] + (1 - lean.square()).sqrt() * traits
 
     def _mixed(self, vectors: Tensor) -> Tensor:
-        assert self._moments is not None
         parts = (self._parts(vectors) - self._moments[0]) / self._moments[1]
         return (parts * self._shares[:, None]).sum(-1)
 

@@ -121,7 +121,9 @@ class Network(nn.Module):
         every = torch.cat([entries, few, told[:, None].expand(b, s, d, told.shape[-1])], -1)
         n = torch.full((b, s), math.log(context) / 4, device=vectors.device)
         m = torch.full((b, s), math.log(d) / 3, device=vectors.device)
-        return torch.as_tensor(self.config(self.entry(every).sum(2) / math.sqrt(d)) + self.size(torch.stack([n, m], -1)))
+        return torch.as_tensor(
+            self.config(self.entry(every).sum(2) / math.sqrt(d)) + self.size(torch.stack([n, m], -1))
+        )
 
 
 @final

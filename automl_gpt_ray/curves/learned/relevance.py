@@ -58,4 +58,4 @@ class Relevance(nn.Module):
         binary = (((vectors < 1e-6) | (vectors > 1 - 1e-6)).all(1)).float()
         size_n = torch.full_like(spread, float(n)).log() / 4
         size_d = torch.full_like(spread, float(d)).log() / 3
-        return self.told(torch.cat([found, torch.stack([spread, binary, size_n, size_d], -1)], -1))
+        return torch.as_tensor(self.told(torch.cat([found, torch.stack([spread, binary, size_n, size_d], -1)], -1)))

@@ -16,6 +16,7 @@ What each ingredient imitates (y: larger is better; s: share of a full training;
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
 
@@ -171,13 +172,15 @@ def _broken(draws: Draws, traits: Tensor, share: Tensor, y: Tensor, noise: Tenso
     spike = y - recovery * draws.uniform(b, n, 1)
     exploded = y - ((since * draws.log_uniform(b, n, 1, low=1.0, high=30.0)).clamp_max(6.0).exp() - 1)
     y = torch.where(
-        after & (kind == 1), bottom, torch.where(after & (kind == 2), spike, torch.where(after & (kind == 3), exploded, y))
+        after & (kind == 1),
+        bottom,
+        torch.where(after & (kind == 2), spike, torch.where(after & (kind == 3), exploded, y)),
     )
     noise = torch.where(after & (kind == 1), noise * draws.uniform(b, 1, 1), noise)
     return y, noise, after & (kind == 0)
 
 
-def _metric(draws: Draws, b: int):  # noqa: ANN202 - a function of one tensor
+def _metric(draws: Draws, b: int) -> Callable[[Tensor], Tensor]:
     kind = draws.one_of((0.5, 0.15, 0.25, 0.1), b, 1, 1)
     bend = draws.log_uniform(b, 1, 1, low=0.5, high=4.0)
 

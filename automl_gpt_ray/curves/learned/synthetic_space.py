@@ -52,9 +52,7 @@ def layout(draws: Draws, hyperparameters: int, most: int) -> Layout:
 
 def snapped(vectors: Tensor, told: Layout) -> Tensor:
     """Return raw entries in [0, 1] as configurations: whole numbers on their grid, one option a choice."""
-    columns = [
-        (vectors[..., i] * (n - 1)).round() / (n - 1) if n else vectors[..., i] for i, n in enumerate(told.grid)
-    ]
+    columns = [(vectors[..., i] * (n - 1)).round() / (n - 1) if n else vectors[..., i] for i, n in enumerate(told.grid)]
     for first, options in told.groups:
         taken = torch.stack(columns[first : first + options]).argmax(0)
         columns[first : first + options] = [(taken == i).float() for i in range(options)]

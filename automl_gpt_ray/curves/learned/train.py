@@ -182,7 +182,9 @@ def show(training: Training, losses: Sequence[float]) -> None:
     """Examine, and print a line of progress."""
     score = training.examine()
     loss = sum(losses) / max(len(losses), 1)
-    training.scores.append({"step": training.step, "seconds": round(training.seconds), "train": round(loss, 4), **score})
+    training.scores.append(
+        {"step": training.step, "seconds": round(training.seconds), "train": round(loss, 4), **score}
+    )
     told = "  ".join(f"{name} {value:.3f}" for name, value in score.items())
     minutes = training.seconds / 60
     print(f"{minutes:6.1f} min  step {training.step}  train {loss:.3f}  held out: {told}", flush=True)  # noqa: T201
