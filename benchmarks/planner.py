@@ -1,6 +1,6 @@
 """The freeze-thaw planner on LCBench, in virtual time and without Ray: regret by epochs spent.
 
-    python -m benchmarks.planner --curves FOLDER [--quick] [--seeds N] [--noise SIGMA] [--models gp combination]
+    python -m benchmarks.planner --curves FOLDER [--quick] [--seeds N] [--noise SIGMA] [--models gp network combination]
 
 Four workers train one epoch a unit of time each, 1040 epochs together (20 full trainings). The default and
 three random configurations start; whenever a worker is free, the planner says what runs next and for how many
@@ -27,6 +27,7 @@ from scipy.spatial import cKDTree
 from automl_gpt_ray.curves.candidates import LOCAL, RANDOM, SCALES, best_predicted
 from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
+from automl_gpt_ray.curves.learned.alone import Alone
 from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.learned.hybrid import Hybrid
 from automl_gpt_ray.curves.planner import plan
@@ -37,6 +38,7 @@ WORKERS, BUDGET, SLICE, REFIT = 4, 1040, 5, 8
 MARKS = (104, 260, 520, 1040)
 MODELS: dict[str, Callable[[], CurveModelMaker]] = {
     "gp": FreezeThaw,
+    "network": lambda: Alone(LearnedForecaster.shipped()),
     "combination": lambda: Hybrid(LearnedForecaster.shipped()),
 }
 DEFAULT = {

@@ -6,8 +6,8 @@
     later = model.updated(context)              # milliseconds to tens of them
 
 The planner, the candidates and the advisor need no more. Implementations: `freeze_thaw.FittedCurves` (curves
-extrapolated by parametric fits) and `learned.hybrid.LearnedCurves` (by the network); both carry to new
-configurations by a Gaussian process.
+extrapolated by parametric fits, configurations by a Gaussian process), `learned.alone.NetworkCurves` (both by
+the network) and `learned.hybrid.LearnedCurves` (curves by the network, configurations by the process).
 """
 
 from __future__ import annotations
@@ -16,8 +16,29 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from automl_gpt_ray.curves.predictor import Array, Context, Forecasts, Query
-from automl_gpt_ray.curves.process import Process
 from automl_gpt_ray.curves.scale import Scale
+
+
+class Carrier(Protocol):
+    """What carries from the trials to configurations that no trial has tried; `process.Process` is one."""
+
+    @property
+    def centre(self) -> float:
+        """What is believed of a final where nothing is known, in z."""
+        ...
+
+    @property
+    def theta(self) -> Array:
+        """What a later fit may start from; empty where there is nothing."""
+        ...
+
+    def finals(self, vectors: Array) -> tuple[Array, Array]:
+        """Return mean and variance of the finals of configurations, shape (m, d), in z, each of shape (m,)."""
+        ...
+
+    def and_also(self, vectors: Array, seen: Array, noise: Array) -> Carrier:
+        """Return what would be believed had these finals been seen too, shapes (k, d), (k,), (k,)."""
+        ...
 
 
 class CurveModel(Protocol):
@@ -39,8 +60,8 @@ class CurveModel(Protocol):
         ...
 
     @property
-    def process(self) -> Process:
-        """Over configurations."""
+    def process(self) -> Carrier:
+        """Knows configurations."""
         ...
 
     def known(self) -> tuple[Array, Array]:

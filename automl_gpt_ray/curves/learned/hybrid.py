@@ -18,7 +18,7 @@ from automl_gpt_ray.curves import process
 from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.curves.learned.forecaster import Ends, LearnedForecaster
-from automl_gpt_ray.curves.predictor import Array, Context, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Z90, Array, Context, Forecasts, Query
 from automl_gpt_ray.curves.process import Process
 from automl_gpt_ray.curves.scale import Scale
 from automl_gpt_ray.curves.thinning import informative
@@ -66,7 +66,27 @@ class LearnedCurves:
 
     def predict(self, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""
-        return self.forecaster.predict(self.context, queries)
+        told = self.forecaster.predict(self.context, queries)
+        new = [i for i, q in enumerate(queries) if not len(q.curve.steps)]
+        return self._carried(told, queries, new) if new else told
+
+    def _carried(self, told: Forecasts, queries: Sequence[Query], new: Sequence[int]) -> Forecasts:
+        """Return forecasts in which those of untried configurations end where the process says.
+
+        Before the end they keep the network's way there, moved and stretched as their ends are.
+        """
+        curves = [queries[i].curve for i in new]
+        ends = self.forecaster.predict(self.context, [Query(c, self.context.max_step) for c in curves])
+        mean, var = self.process.finals(np.stack([c.vector for c in curves]))
+        low, middle, high = (self.scale.apply(v) for v in (ends.low, ends.median, ends.high))
+        wide = np.maximum(np.abs(high - low), 1e-3)
+        z = np.stack([self.scale.apply(v) for v in (told.low, told.median, told.high)])
+        z = z if self.scale.sign > 0 else z[::-1].copy()
+        at = z[:, new]
+        share = np.clip(np.ptp(at, axis=0) / wide, 0.0, 1.0)
+        centre = at[1] + share * (mean - middle)
+        z[:, new] = centre + (at - at[1]) * (2 * Z90 * np.sqrt(var) / wide)
+        return self.scale.forecasts(*z)
 
 
 @final
@@ -92,6 +112,17 @@ class Hybrid:
         centre, variance = _moments(ends, chosen)
         fitted = process.fit(_vectors(context, chosen), ends.mean[chosen], ends.var[chosen], centre, variance, start)
         return LearnedCurves(context, scale, fitted, ends, self._forecaster)
+
+
+@final
+class Combination:
+    """The same as a predictor of any context; reads the shipped weights when first asked."""
+
+    name = NAME
+
+    def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
+        """Return a forecast for every query, in order."""
+        return Hybrid(LearnedForecaster.shipped()).fit(context).predict(queries)
 
 
 def _moments(ends: Ends, chosen: Sequence[int]) -> tuple[float, float]:
