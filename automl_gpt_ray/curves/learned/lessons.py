@@ -68,8 +68,9 @@ def answers(network: Network, problems: Problems, seed: int) -> Answers:
 def _wanted(draws: Draws, seen: Tensor, steps: int) -> tuple[Tensor, Tensor]:
     """Return the steps asked for, shape (problems, trials, ASKED), and whether without noise."""
     b, n = seen.shape
-    ahead = (steps - seen)[..., None].float()
-    some = seen[..., None] + 1 + (ahead * draws.uniform(b, n, ASKED) ** 1.5).floor().long()
+    # Log-uniform ahead: the next step, which tells soonest how good forecasts are, as often as a far one.
+    ahead = (steps - seen).clamp_min(1)[..., None].float()
+    some = seen[..., None] + (ahead.log() * draws.uniform(b, n, ASKED)).exp().round().long()
     some[..., 0] = steps
     clean = draws.chance(0.3, b, n, ASKED)
     clean[..., 0] = draws.chance(0.15, b, n)
