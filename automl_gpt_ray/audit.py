@@ -7,8 +7,9 @@ and stopped trials were not trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from automl_gpt_ray.events import Decision
 from automl_gpt_ray.records import History, TrialState
@@ -31,6 +32,7 @@ class Audit:
         low: Lower end of the 95 % interval of the share that is wrong (Wilson 1927), in [0, 1].
         high: Its upper end; 1 where nothing was audited.
         steps_saved: Steps that the paused and stopped trials were not trained.
+        by: Who decided to pause or stop to the number of such decisions, most first.
     """
 
     paused: int
@@ -39,6 +41,7 @@ class Audit:
     low: float
     high: float
     steps_saved: int
+    by: Mapping[str, int] = field(default_factory=dict)
 
 
 def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
@@ -52,7 +55,8 @@ def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
     wrong = sum(1 for trial in ended if best is not None and trial.id == best.id)
     low, high = _interval(wrong, len(ended))
     saved = sum(history.max_step - t.last_step for t in history.trials if t.id in held)
-    return Audit(len(held - chosen), len(ended), wrong, low, high, saved)
+    by = Counter(d.by for d in decisions if d.action in (PAUSE, STOP))
+    return Audit(len(held - chosen), len(ended), wrong, low, high, saved, dict(by.most_common()))
 
 
 def _interval(count: int, of: int) -> tuple[float, float]:
