@@ -46,7 +46,7 @@ class NetworkCarrier:
         ends = self.forecaster.ends(self.context, self.scale, asked) if asked else None
         if ends is None:
             return np.full(len(vectors), self.centre), np.ones(len(vectors))
-        return ends.mean, ends.var * self.narrower**2
+        return ends.median, ends.upside * self.narrower**2
 
     def and_also(self, vectors: Array, seen: Array, noise: Array) -> NetworkCarrier:
         """Return what would be believed had these finals been seen too."""
@@ -69,7 +69,7 @@ class NetworkCurves:
 
     def known(self) -> tuple[Array, Array]:
         """Return mean and variance of the final z of each trial of the context, each of shape (curves,)."""
-        return self.ends.mean.copy(), self.ends.var.copy()
+        return self.ends.median.copy(), self.ends.upside.copy()
 
     def reached(self) -> Array:
         """Return z that each trial with a value has reached by now, its noise smoothed away."""
