@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import ndtr
 
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.predictor import Array
 
 MARGIN = 1e-3
@@ -69,7 +69,7 @@ class Ranks:
 
 
 def ranks(
-    model: FittedCurves,
+    model: CurveModel,
     candidates: Array,
     running: Sequence[str] = (),
     starting: Array | None = None,
@@ -91,7 +91,7 @@ def ranks(
 
 
 def plan(
-    model: FittedCurves,
+    model: CurveModel,
     candidates: Array,
     running: Sequence[str] = (),
     starting: Array | None = None,
@@ -126,7 +126,7 @@ def plan(
     return Plan(key, None, left, float(old[best_old]), found.target)
 
 
-def goal(model: FittedCurves, mean: Array) -> float:
+def goal(model: CurveModel, mean: Array) -> float:
     """Return the value to improve on: the best reached so far, without its noise, and a small margin.
 
     Args:
@@ -148,7 +148,7 @@ def expected_improvement(mean: Array, var: Array, target: float) -> Array:
 
 
 def _of_candidates(
-    model: FittedCurves, candidates: Array, mean: Array, held: Array, starting: Array | None, target: float
+    model: CurveModel, candidates: Array, mean: Array, held: Array, starting: Array | None, target: float
 ) -> Array:
     if not len(candidates):
         return np.empty(0)
