@@ -17,6 +17,8 @@ AUDIT, PAUSE, STOP, REVISE = "audit", "pause", "stop", "revise"
 """Actions of decisions about trials."""
 ADVISED, DISCARDED = "advised", "discarded"
 """Actions of decisions that were not followed, and that came too late."""
+FORGET = "forget"
+"""Action of a decision that a paused trial loses its checkpoint."""
 Z95 = 1.959963984540054
 
 
