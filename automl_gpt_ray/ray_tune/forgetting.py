@@ -17,7 +17,8 @@ def forget(trial: Trial) -> None:
         return
     # Ray goes on from the latest checkpoint that a trial's manager knows, and fails where that is gone.
     manager = trial.run_metadata.checkpoint_manager
-    trial.run_metadata.checkpoint_manager = type(manager)(checkpoint_config=manager.checkpoint_config)
+    if manager is not None:
+        trial.run_metadata.checkpoint_manager = type(manager)(checkpoint_config=manager.checkpoint_config)
     try:
         files = storage.storage_filesystem
         for found in files.get_file_info(FileSelector(storage.trial_fs_path, allow_not_found=True)):
