@@ -90,11 +90,12 @@ class Planner:
         self.forecasts: dict[str, PredictedLog] = {}
         self.source = SOURCE
 
-    def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
-        """Return what everything promises, and a forecast of each trial in `asked`."""
+    def rank(self, history: History, asked: Collection[str] = (), bare: Collection[str] = ()) -> Ranking:
+        """Return what everything promises, and a forecast of each trial in `asked`; those in `bare` begin anew."""
         model = self.model(history)
         able = [p for p in history.pending if not self._space.problems(p.config)]
-        found = self._ranks(model, history, able)
+        redo = {t.id: t.last_step for t in history.trials if t.id in bare}
+        found = self._ranks(model, history, able, redo)
         open_ids = {t.id for t in history.trials if not t.state.ended}
         told = self._told(model, asked)
         self.forecasts = {name: log for name, log in self.forecasts.items() if name in open_ids} | told
@@ -122,10 +123,10 @@ class Planner:
             self.source = best(list(self._kept), self._gates(), self.source)
         return self._kept[self.source].of(self._reader.context(history))
 
-    def _ranks(self, model: CurveModel, history: History, able: list[Proposal]) -> Ranks:
+    def _ranks(self, model: CurveModel, history: History, able: list[Proposal], redo: Mapping[str, int]) -> Ranks:
         running = [t.id for t in history.in_state(TrialState.RUNNING)]
         cost = self._switch_cost()
-        costs = Costs(resume=cost, start=cost)
+        costs = Costs(resume=cost, start=cost, redo=redo)
         vectors = np.array([self._space.to_vector(p.config) for p in able]).reshape(-1, self._space.vector_size)
         return ranks(model, vectors, running, None, self._left(history), costs)
 

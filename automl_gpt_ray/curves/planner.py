@@ -10,8 +10,8 @@ pile on one region. A pure function of its arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtr
@@ -25,10 +25,17 @@ BELIEVED = 1e-4
 
 @dataclass(frozen=True)
 class Costs:
-    """What it takes besides training, in steps: to bring a paused trial back, and to start one."""
+    """What it takes besides training, in steps.
+
+    Attributes:
+        resume: To bring a paused trial back.
+        start: To start a new one.
+        redo: Trial without a checkpoint to the steps it has to train again.
+    """
 
     resume: float = 0.0
     start: float = 0.0
+    redo: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -84,7 +91,8 @@ def ranks(
     target = goal(model, mean)
     rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
     able = np.array([not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
-    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
+    again = np.array([costs.redo.get(c.key, 0) for c in context.curves], dtype=float)
+    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume + again, budget)
     new = _of_candidates(model, candidates, mean, held, starting, target)
     new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
     return Ranks(np.where(able, old, -np.inf), new, rest, target)
