@@ -32,7 +32,9 @@ def maker(name: str) -> CurveModelMaker:
     """
     if name == FreezeThaw.name:
         return FreezeThaw()
-    return {Alone.name: Alone, Hybrid.name: Hybrid}[name](LearnedForecaster.shipped())
+    forecaster = LearnedForecaster.shipped()
+    makers: tuple[CurveModelMaker, ...] = (Alone(forecaster), Hybrid(forecaster))
+    return {each.name: each for each in makers}[name]
 
 
 def competitors() -> list[CurveModelMaker]:
