@@ -12,7 +12,7 @@ from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.learned.hybrid import Hybrid
 from automl_gpt_ray.errors import DataError
 
-PREFERRED = Alone.name
+PREFERRED = Hybrid.name
 """Chosen by regret in the simulator; see the log of benchmarks."""
 
 _LOG = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ def maker(name: str) -> CurveModelMaker:
 
 
 def competitors() -> list[CurveModelMaker]:
-    """Return the network, the combination and the Gaussian process; the process alone where there is no network.
+    """Return the combination, the network and the Gaussian process; the process alone where there is no network.
 
     Imports torch where it is installed: not for the event loop.
     """
@@ -51,4 +51,4 @@ def competitors() -> list[CurveModelMaker]:
     except DataError as error:
         _LOG.warning("curves are forecast without the network: %s", error)
         return [FreezeThaw()]
-    return [Alone(forecaster), Hybrid(forecaster), FreezeThaw()]
+    return [Hybrid(forecaster), Alone(forecaster), FreezeThaw()]
