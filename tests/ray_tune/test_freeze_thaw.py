@@ -60,7 +60,7 @@ def test_trials_freeze_and_thaw(local_ray, tmp_path, gated):
 
 def test_few_checkpoints_are_kept_and_whoever_lost_its_own_begins_anew(local_ray, tmp_path):
     search = LLMSearch(max_steps=STEPS, journal=tmp_path / "run")
-    scheduler = ReviewScheduler(search, max_paused=2, rule=SteeringRule(audit=0.0, gated=False), time_attr="step")
+    scheduler = ReviewScheduler(search, max_paused=1, rule=SteeringRule(audit=0.0, gated=False), time_attr="step")
     grid = tuner(tmp_path, search, scheduler).fit()
     assert not grid.errors
     history = search.book.history()
@@ -75,8 +75,9 @@ def test_few_checkpoints_are_kept_and_whoever_lost_its_own_begins_anew(local_ray
         later = [e.observation.step for e in events[at:] if isinstance(e, ResultReported) and e.trial == name]
         resumed = any(isinstance(e, TrialResumed) and e.trial == name for e in events[at:])
         assert bool(later) == resumed
+        before = [e.observation.step for e in events[:at] if isinstance(e, ResultReported) and e.trial == name]
         if resumed:
-            assert later[0] == 1
+            assert later[0] == 1 or before == [1]  # a step that is reported again counts once
         else:
             assert not list((tmp_path / "exp").glob(f"*{name}*/checkpoint_*"))
     search.close()
