@@ -7,8 +7,9 @@ and stopped trials were not trained.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from automl_gpt_ray.events import Decision
 from automl_gpt_ray.records import History, TrialRecord, TrialState
@@ -35,6 +36,7 @@ class Audit:
         steps_saved: Steps that the paused and stopped trials were not trained.
         shortfall: By how much the audited trials missed the best value of the run on average, in units of the metric:
             what a step spent on them brought less than the same spent on the best. None where none has ended.
+        by: Who decided to pause or stop to the number of such decisions, most first.
     """
 
     paused: int
@@ -44,6 +46,7 @@ class Audit:
     high: float
     steps_saved: int
     shortfall: float | None = None
+    by: Mapping[str, int] = field(default_factory=dict)
 
 
 def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
@@ -57,7 +60,8 @@ def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
     wrong = sum(1 for trial in ended if best is not None and trial.id == best.id)
     low, high = _interval(wrong, len(ended))
     saved = sum(history.max_step - t.last_step for t in history.trials if t.id in held)
-    return Audit(len(held - chosen), len(ended), wrong, low, high, saved, _shortfall(history, ended))
+    by = dict(Counter(d.by for d in decisions if d.action in (PAUSE, STOP)).most_common())
+    return Audit(len(held - chosen), len(ended), wrong, low, high, saved, _shortfall(history, ended), by)
 
 
 def _shortfall(history: History, ended: Sequence[TrialRecord]) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from automl_gpt_ray.advisors.reviewer import LanguageReviewer
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.curves.competitors import competitors
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.reviewing import Reviewing
@@ -31,7 +32,8 @@ def steer(
     """Return the steering of a run within its budget, at work; `llm` reviews running trials."""
     given, measured = rule.switch_cost, watch.cost
     cost = (lambda: measured.steps) if given is None else (lambda: given)
-    planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), cost)
+    left = lambda history: limits.steps_left()  # noqa: E731 - what is left depends on the book alone
+    planner = Planner(brief.space, brief.max_steps, left, cost, competitors, watch.keeper.gates)
     reviewing = None
     if llm is not None and rule.review:
         reviewer = LanguageReviewer(llm, brief, book.record, max_prompt_tokens)

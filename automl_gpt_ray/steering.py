@@ -23,7 +23,7 @@ from automl_gpt_ray.audit import AUDIT
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import Decision, ForecastMade
-from automl_gpt_ray.planner import SOURCE, Planner, Ranking
+from automl_gpt_ray.planner import Planner, Ranking
 from automl_gpt_ray.promotion import Promotion
 from automl_gpt_ray.records import History, TrialRecord, TrialState
 from automl_gpt_ray.reviewing import Reviewing
@@ -204,8 +204,9 @@ class Steering:
         new = max(ranking.proposals.values(), default=0.0) if starts and history.pending else None
         gain, trial_id = max(paused, default=(-1.0, ""))
         if new is not None and new > gain:
-            return new, Choice("new", reason="a new trial promises most")
-        return (gain, Choice("trial", trial_id, f"trial {trial_id} promises most")) if trial_id else None
+            return new, Choice("new", reason="a new trial promises most", by=ranking.source)
+        chosen = Choice("trial", trial_id, f"trial {trial_id} promises most", ranking.source)
+        return (gain, chosen) if trial_id else None
 
     def _by_rungs(self, history: History, trial: TrialRecord, starts: bool) -> Choice | None:
         if trial.last_step not in self._rungs.rungs or self._rungs.may_go_on(history, trial):
@@ -279,9 +280,9 @@ class Steering:
         ranking = self._planner.rank(self._book.history(), asked, tuple(self.bare))
         if self._stopped:  # the run is over, its journal perhaps closed
             return
-        for trial, log in ranking.forecasts.items():
+        for trial, log in (*ranking.forecasts.items(), *ranking.others):
             self._book.record(ForecastMade(trial, asked[trial], log))
-        self._trusted = not self._rule.gated or self._keeper.may_stop(SOURCE)
+        self._trusted = not self._rule.gated or self._keeper.may_stop(ranking.source)
         self._ranking = replace(ranking, version=self._book.version)
 
 

@@ -99,6 +99,8 @@ def _show_pauses(console: Console, outcome: Outcome) -> None:
         f"({found.low:.0%} to {found.high:.0%} wrong){short}",
         markup=False,
     )
+    if found.by:
+        console.print("paused by: " + ", ".join(f"{who} {count}" for who, count in found.by.items()), markup=False)
     for score in outcome.forecasts:
         naive = ", ".join(f"{name} {loss:.3f}" for name, loss in score.naive.items())
         console.print(

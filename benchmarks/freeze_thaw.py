@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, final
 
@@ -12,7 +12,8 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.curves.curve_model import CurveModel
+from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
+from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, ResultReported, RunStarted, TrialEnded, TrialStarted
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.results import observation
@@ -34,6 +35,7 @@ class PlannedSearch(Searcher):
         seed: Of the run.
         budget: Steps over all trials.
         trials: Trials at most.
+        makers: Gives the models of curves that compete.
     """
 
     def __init__(
@@ -43,11 +45,12 @@ class PlannedSearch(Searcher):
         seed: int,
         budget: float = float("inf"),
         trials: int | None = None,
+        makers: Callable[[], Sequence[CurveModelMaker]] = lambda: [FreezeThaw()],
     ) -> None:
         objective = brief.objective
         super().__init__(metric=objective.metric, mode=objective.mode)
         self._brief, self._make, self._trials, self._budget = brief, make, trials, budget
-        self._seed = seed
+        self._seed, self._makers = seed, makers
         self.rule: SteeringRule | None = SteeringRule(background=False)
         self.slots: Callable[[], int] | None = None
         self._live: tuple[Book, Steering, Advisor] | None = None
@@ -108,7 +111,7 @@ class PlannedSearch(Searcher):
             rule = self.rule or SteeringRule(background=False)
             left = lambda history: self._budget - steps_of(history)  # noqa: E731
             cost = lambda: rule.switch_cost or 0.0  # noqa: E731 - nothing to measure in virtual time
-            planner = Planner(brief.space, brief.max_steps, left, cost)
+            planner = Planner(brief.space, brief.max_steps, left, cost, self._makers, keeper.gates)
             steering = Steering(book, planner, keeper, rule, self._offers, cost)
             self._live = book, steering, self._make(planner.model)
         return self._live

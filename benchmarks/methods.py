@@ -23,7 +23,11 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.team import assemble
-from automl_gpt_ray.curves.curve_model import CurveModel
+from automl_gpt_ray.curves.competitors import competitors
+from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
+from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
+from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
+from automl_gpt_ray.curves.learned.hybrid import Hybrid
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
@@ -42,6 +46,10 @@ logging.getLogger("ray.tune.schedulers").setLevel(logging.WARNING)  # HyperBand 
 
 GRACE, ETA = 2, 3
 """Settings of every ASHA here: chosen for LCBench's 52 epochs, and used unchanged elsewhere."""
+
+
+Make = Callable[[Callable[[History], CurveModel]], Advisor]
+Makers = Callable[[], Sequence[CurveModelMaker]]
 
 
 @dataclass(frozen=True)
@@ -172,10 +180,21 @@ def _syne_tune(method: str) -> Callable[[Setting], Replay]:
 
 
 def _freeze_thaw(setting: Setting) -> Pair:
+    return _seated(setting, lambda: [FreezeThaw()])
+
+
+def _by_merit(setting: Setting) -> Pair:
+    return _seated(setting, competitors)
+
+
+def _by_combination(setting: Setting) -> Pair:
+    return _seated(setting, lambda: [Hybrid(LearnedForecaster.shipped())])
+
+
+def _seated(setting: Setting, makers: Makers) -> Pair:
     space, seed = setting.problem.brief.space, setting.seed
-    return _planned(
-        setting, lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem), SteeringRule()
-    )
+    make = lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem)  # noqa: E731
+    return _planned(setting, make, SteeringRule(), makers)
 
 
 def _freeze_thaw_at_once(setting: Setting) -> Pair:
@@ -189,8 +208,8 @@ def _freeze_thaw_late(setting: Setting) -> Pair:
     return _planned(setting, lambda model: FreezeThawAdvisor(space, seed, model=model), SteeringRule())
 
 
-def _planned(setting: Setting, make: Callable[[Callable[[History], CurveModel]], Advisor], rule: SteeringRule) -> Pair:
-    searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs)
+def _planned(setting: Setting, make: Make, rule: SteeringRule, makers: Makers = lambda: [FreezeThaw()]) -> Pair:
+    searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs, makers=makers)
     scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, eta=ETA))
     return Pair(searcher, scheduler, {"ahead": 0})
 
@@ -263,6 +282,8 @@ METHODS: dict[str, Method] = {
             True,
         ),
         Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
+        Method("ours-merit", f"{_PLANNED}; this, the network and their combination compete", _by_merit),
+        Method("ours-combination", f"{_PLANNED} of the network", _by_combination),
         Method("ours-freeze-thaw-trusted", f"{_PLANNED}; trusted from the start, no audit", _freeze_thaw_at_once),
         Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
         *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),

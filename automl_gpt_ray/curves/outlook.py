@@ -13,6 +13,7 @@ from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.peers import LATEST, MIN_PEERS, peer_forecast
 from automl_gpt_ray.curves.predictor import Context
 from automl_gpt_ray.curves.reading import context_of, predicted_logs, untried
+from automl_gpt_ray.errors import DataError
 from automl_gpt_ray.records import Config, History, PredictedLog
 from automl_gpt_ray.space import SearchSpace
 
@@ -25,5 +26,9 @@ def outlook(history: History, space: SearchSpace, configs: Sequence[Config]) -> 
         return [None] * len(configs)
     if weights.unavailable():
         return [peer_forecast(history)] * len(configs)
+    try:
+        forecaster = LearnedForecaster.shipped()
+    except DataError:  # the planner tells of it
+        return [peer_forecast(history)] * len(configs)
     curves = [untried(f"new-{i}", config, space) for i, config in enumerate(configs)]
-    return predicted_logs(LearnedForecaster.shipped(), context, curves)
+    return predicted_logs(forecaster, context, curves)

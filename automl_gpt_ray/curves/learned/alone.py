@@ -33,6 +33,7 @@ class NetworkCarrier:
     scale: Scale
     forecaster: LearnedForecaster
     centre: float = CENTRE
+    narrower: float = NARROWER
 
     @property
     def theta(self) -> Array:
@@ -45,7 +46,7 @@ class NetworkCarrier:
         ends = self.forecaster.ends(self.context, self.scale, asked) if asked else None
         if ends is None:
             return np.full(len(vectors), self.centre), np.ones(len(vectors))
-        return ends.mean, ends.var * NARROWER**2
+        return ends.mean, ends.var * self.narrower**2
 
     def and_also(self, vectors: Array, seen: Array, noise: Array) -> NetworkCarrier:
         """Return what would be believed had these finals been seen too."""

@@ -67,6 +67,11 @@ def features(steps: Tensor, z: Tensor, seen: Tensor, lost: Tensor, resolution: T
     return torch.where(some[..., None], found, empty)
 
 
+def moves(told: Tensor) -> Tensor:
+    """Return how far each curve came over its last part, since each share of TAIL of its steps, from its features."""
+    return -told[..., GRID - 1 : GRID - 1 + len(TAIL)]
+
+
 def _soft(x: Tensor) -> Tensor:
     return (x / SOFT).asinh() / 3
 

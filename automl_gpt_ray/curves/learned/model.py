@@ -20,8 +20,8 @@ from typing import Any, final
 import torch
 from torch import Tensor, nn
 
-from automl_gpt_ray.curves.learned.bins import BINS
-from automl_gpt_ray.curves.learned.features import FEATURES, features
+from automl_gpt_ray.curves.learned.bins import BINS, SOFT
+from automl_gpt_ray.curves.learned.features import FEATURES, TAIL, features, moves
 from automl_gpt_ray.curves.learned.kriging import Kriging, distances
 from automl_gpt_ray.curves.learned.relevance import Relevance
 
@@ -70,12 +70,14 @@ class Network(nn.Module):
         self.layers = nn.ModuleList([Layer(shape) for _ in range(shape.layers)])
         self.kriging = nn.ModuleList([Kriging(w, shape.processes, t) for _ in range(2)])
         self.norm = nn.LayerNorm(w)
-        self.head = nn.Sequential(nn.Linear(w + STEP, 192), nn.GELU(), nn.Linear(192, BINS))
+        self.head = nn.Sequential(nn.Linear(w + STEP + AHEAD, 192), nn.GELU(), nn.Linear(192, BINS))
 
     def forward(
         self, steps: Tensor, z: Tensor, seen: Tensor, lost: Tensor, resolution: Tensor, vectors: Tensor, context: int
     ) -> Tensor:
-        """Return tokens, shape (problems, trials, width); see `features` for the first five arguments.
+        """Return tokens, shape (problems, trials, width + TAIL); see `features` for the first five arguments.
+
+        Their last entries are how each curve moved over its last part, for `decode`.
 
         Args:
             steps: Shape (problems, trials, points).
@@ -97,18 +99,20 @@ class Network(nn.Module):
             if i in (0, middle):
                 tokens = self.kriging[int(i == middle)](tokens, vectors, told, context)
             tokens = layer(tokens, vectors, told, context)
-        return torch.as_tensor(self.norm(tokens))
+        return torch.cat([self.norm(tokens), moves(raw)], -1)
 
     def decode(self, tokens: Tensor, step: Tensor, last: Tensor, clean: Tensor) -> Tensor:
         """Return logits over `bins`, shape (..., BINS).
 
         Args:
-            tokens: Of the curves asked about, shape (..., width).
+            tokens: Of the curves asked about, shape (..., width + TAIL).
             step: Share of a full training asked for, shape (...).
             last: That of the last known step; 0 for an untried configuration.
             clean: 1 for the value without noise, 0 for a report.
         """
-        return torch.as_tensor(self.head(torch.cat([tokens, _step(step, last, clean)], -1)))
+        token, moved = tokens[..., : self.shape.width], tokens[..., self.shape.width :]
+        told = [token, _step(step, last, clean), _ahead(moved, step, last)]
+        return torch.as_tensor(self.head(torch.cat(told, -1)))
 
     def _configurations(self, raw: Tensor, vectors: Tensor, told: Tensor, context: int) -> Tensor:
         b, s, d = vectors.shape
@@ -161,6 +165,7 @@ class Layer(nn.Module):
 
 
 STEP = 9
+AHEAD = 5
 
 
 def _step(step: Tensor, last: Tensor, clean: Tensor) -> Tensor:
@@ -168,3 +173,13 @@ def _step(step: Tensor, last: Tensor, clean: Tensor) -> Tensor:
     ahead = (s - t).clamp_min(0.0)
     kinds = [s, s.log() / 3, t, t.log() / 3, ahead, ahead.sqrt(), (s / t).log() / 3, (last > 0).float(), clean]
     return torch.stack(kinds, -1)
+
+
+def _ahead(moved: Tensor, step: Tensor, last: Tensor) -> Tensor:
+    """Return where a curve would be if it went on straight, in linear and in logarithmic time, as bins see it."""
+    s, t = step.clamp(1e-3, 1.0), last.clamp(1e-3, 1.0)
+    parts = torch.tensor(TAIL, device=moved.device)
+    straight = moved / ((1 - parts) * t[..., None]) * (s - t).clamp_min(0.0)[..., None]
+    by_log = moved / -parts.log() * (s / t).log().clamp_min(0.0)[..., None]
+    kinds = torch.cat([straight[..., 1:], by_log[..., [0, 2]]], -1) * (last > 0).float()[..., None]
+    return (kinds / SOFT).asinh() / 3
