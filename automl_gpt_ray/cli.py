@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__
+from automl_gpt_ray import __version__, experience_command
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
+app.add_typer(experience_command.app, name="experience")
 
 OUTAGE = 3
 """Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
@@ -107,11 +108,13 @@ def plan(
     overrides = _overrides(trials, time, None, data_path, llm_model, llm_url, no_llm, seed, settings)
     loaded = _load(job, overrides)
 
+    from automl_gpt_ray.experience.keeping import recalled
     from automl_gpt_ray.llm.configured import configured
     from automl_gpt_ray.plan import make_plan
     from automl_gpt_ray.terminal import show_plan, show_start
 
     console = _console()
+    loaded = recalled(loaded, lambda line: console.print(line, markup=False, highlight=False))
     show_start(console, loaded)
     made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
     show_plan(console, made)

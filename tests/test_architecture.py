@@ -21,7 +21,19 @@ ROOT = Path(__file__).resolve().parents[1]
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("__init__", "errors", "records"),
-    ("budget", "events", "flusher", "insight", "intervals", "metrics", "parameters", "scheduler_options", "yaml_file"),
+    (
+        "budget",
+        "events",
+        "experience_options",
+        "flusher",
+        "insight",
+        "intervals",
+        "metrics",
+        "parameters",
+        "recollection",
+        "scheduler_options",
+        "yaml_file",
+    ),
     ("space", "journal", "spending"),
     ("cards",),
     ("brief",),
@@ -31,6 +43,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("advisors",),
     (
         "demand",
+        "experience.gathering",
+        "experience.keeping",
         "lanes",
         "planner",
         "promotion",
@@ -51,7 +65,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
-    ("terminal", "cli"),
+    ("experience_command", "terminal", "cli"),
 )
 # Neither side of a pair knows the other, but for what the trial is told and the check before a run.
 APART = (("training", "ray_tune"), ("ray_tune", "training"))

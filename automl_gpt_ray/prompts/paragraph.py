@@ -17,6 +17,7 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
 from automl_gpt_ray.prompts.detail import LADDER, Detail
+from automl_gpt_ray.prompts.experience_text import experience_lines
 from automl_gpt_ray.prompts.history_text import history_lines
 from automl_gpt_ray.prompts.insight_text import insight_lines
 from automl_gpt_ray.prompts.quoting import cleaned, escaped, quoted
@@ -24,7 +25,7 @@ from automl_gpt_ray.prompts.schema import reply_schema
 from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import History, Message, Prompt
 
-VERSION = "2"
+VERSION = "3"
 """Grows with every change of the words; written into each journal."""
 
 LOG_POINTS = 4
@@ -83,6 +84,7 @@ def _proposal_prompt(
         model_card=model_card_lines(brief, detail),
         data_card=data_card_lines(brief, detail),
         request=request_lines(brief, detail),
+        experience=experience_lines(brief, detail),
         history=history_lines(brief, history, detail) if history else "",
         insight=insight_lines(brief, insight, detail) if insight else "",
         wanted=wanted,

@@ -36,6 +36,7 @@ from automl_gpt_ray.ray_tune.domains import from_ray, nest
 from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
+from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
@@ -60,20 +61,17 @@ class LLMSearch(Searcher):
         data_card: What the data is.
         request: Evaluation metrics, constraints, additional requests.
         default: The default configuration for a `param_space`; else the centre of each range.
-        metric: Optimised metric; by default that of the cards, else of `TuneConfig`.
-        mode: `max` or `min`, as `metric`.
+        metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
         max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
         step_key: Result key that counts steps; by default `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
-        budget: What the run may use; by default Ray's `num_samples` and `time_budget_s`. `StopAtBudget` stops
-            running trials too.
-        gpus: GPUs of each trial, for a budget of GPU-hours.
+        budget: What the run may use (see `StopAtBudget`); by default Ray's `num_samples` and `time_budget_s`.
         outages: What is done while the language model cannot be asked.
-        priors: Source to its share of the trials at first.
+        priors: Source to its first share of the trials. `gpus`: Of each trial, for a budget of GPU-hours.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random. `about`: Written into the journal's first line.
+        seed: Of everything random. `about`: Written into the journal's first line. `recollection`: Of similar data.
     """
 
     def __init__(
@@ -98,11 +96,12 @@ class LLMSearch(Searcher):
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
+        recollection: Recollection | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
-        self._default, self._max_steps, self._step_key = default, max_steps, step_key
+        self._default, self._max_steps, self._step_key, self._recollection = default, max_steps, step_key, recollection
         self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
@@ -278,6 +277,7 @@ class LLMSearch(Searcher):
             model=model,
             data=self._data_card,
             request=self._request,
+            recollection=self._recollection,
         )
 
     def __getstate__(self) -> dict[str, Any]:

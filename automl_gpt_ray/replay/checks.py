@@ -12,6 +12,7 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst, default_proposal
+from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import (
@@ -160,12 +161,10 @@ class Checks:
             self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), derived)
 
     def _first(self, event: AdviceGiven, seq: int) -> None:
-        first = default_proposal(self._course.brief.space, self._course.moment(event.history_version))
-        recalled = tuple(p for p in event.proposals if p.source == "recalled")
-        derived = replace(event, proposals=(*([first] if first else []), *recalled))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, derived)
-        for _ in recalled:
-            self._findings.not_derivable("recalled proposals", "they come from earlier runs")
+        brief, history = self._course.brief, self._course.moment(event.history_version)
+        first = default_proposal(brief.space, history)
+        made = (*([first] if first else []), *recalled_proposals(brief, history))
+        self._findings.compare(_kind_of(event), seq, _ids(event), event, replace(event, proposals=made))
 
     def _asked(self, event: AdviceGiven, seq: int) -> None:
         course = self._course
