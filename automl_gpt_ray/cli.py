@@ -73,6 +73,11 @@ def run(
     paid = {"budget.tokens": tokens, "budget.money": money}
     overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
+    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
+    from automl_gpt_ray import tasks_command
+
+    if tasks_command.wants(job, resume, overrides):
+        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
     loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
@@ -82,7 +87,6 @@ def run(
 
     show_start(console, loaded)
     llm = configured(loaded.job.llm) if loaded.job.llm else None
-    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     outcome = resume_job(loaded, resume, llm, tell) if resume else run_job(loaded, llm, run_dir, tell)
     if json:
         sys.stdout.write(outcome.to_json() + "\n")
@@ -119,6 +123,22 @@ def plan(
     made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
     show_plan(console, made)
     raise typer.Exit(1 if made.problem else 0)
+
+
+@app.command()
+def assign(
+    job: JobFile,
+    llm_model: LLMModel = None,
+    llm_url: LLMUrl = None,
+    no_llm: NoLLM = False,
+    settings: Settings = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the assignments as JSON.")] = False,
+) -> None:
+    """Show which registered model each task of a job gets, why, and which cannot train on it. Trains nothing."""
+    overrides = _overrides(None, None, None, None, llm_model, llm_url, no_llm, None, settings)
+    from automl_gpt_ray import tasks_command
+
+    raise typer.Exit(tasks_command.assign(_console(stderr=json), job, overrides, json))
 
 
 @app.command()

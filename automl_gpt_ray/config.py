@@ -220,8 +220,8 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
         job = build(Job, values, source, JobError)
     except JobError as error:
         problems += error.problems
-    data = _card(values.get("data_card"), "data_card", folder or Path(), problems)
-    model = _card(values.get("model_card"), "model_card", folder or Path(), problems)
+    data = read_card(values.get("data_card"), "data_card", folder or Path(), problems)
+    model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += _mismatches(data, model)
         problems += _unpriced(job) if job else []
@@ -241,9 +241,10 @@ def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
         values[keys[-1]] = value
 
 
-def _card(
+def read_card(
     card: Any, field: Literal["data_card", "model_card"], folder: Path, problems: list[Problem]
 ) -> DataCard | ModelCard | None:
+    """Return the card in `folder` or the one written out; None where there is none, told in `problems`."""
     if not isinstance(card, str | dict):
         return None  # `Job` has said so already
     try:

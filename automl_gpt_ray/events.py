@@ -250,6 +250,19 @@ class RunEnded:
     kind: Literal["run_ended"] = "run_ended"
 
 
+@dataclass(frozen=True)
+class ModelAssigned:
+    """A task of a job got its model; `alternatives` and `rejected` are name to reason."""
+
+    task: str
+    model: str
+    reason: str
+    by: str
+    alternatives: Mapping[str, str] = field(default_factory=dict)
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    kind: Literal["assigned"] = "assigned"
+
+
 Event = (
     RunStarted
     | RunResumed
@@ -270,6 +283,7 @@ Event = (
     | ForecastMade
     | Tested
     | RunEnded
+    | ModelAssigned
 )
 
 # NaN and infinity are not JSON: they are written as the texts "NaN" and "Infinity".

@@ -144,14 +144,14 @@ def _draft(item: Any, brief: Brief) -> Draft | list[str]:
     missing = [n for n in complete if n not in values and not isinstance(brief.space.parameters[n], ConstantParameter)]
     notes = [f"{name} was not given: the default was used" for name in missing]
     # A name is the model's own text: of any length, with any character.
-    problems += [_one_line(str(p)) for p in brief.space.problems({**complete, **values})]
+    problems += [one_line(str(p)) for p in brief.space.problems({**complete, **values})]
     reason = item.get("reason")
     if problems:
         return problems
     if not any(name in values for name in brief.space.searched):
         return ["must give at least one hyperparameter"]
     log, note = _log(item.get("predicted_log"), brief)
-    text = (_one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
+    text = (one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
     return Draft(brief.space.validate(complete), text, log, (*notes, *([note] if note else [])))
 
 
@@ -231,6 +231,7 @@ def _stated(problems: list[str]) -> tuple[str, ...]:
     return (*problems[:MAX_PROBLEMS], f"and {more} more problems") if more > 0 else tuple(problems)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return `text` on one line, printable, of at most `MAX_REASON` characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

@@ -23,6 +23,7 @@ from automl_gpt_ray.events import (
     Decision,
     Event,
     ForecastMade,
+    ModelAssigned,
     PromptSent,
     ProposalDropped,
     ReplyRead,
@@ -65,6 +66,7 @@ EVENTS = (
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
     ForecastMade("t1", 1, LOG),
+    ModelAssigned("iris", "trees", "small table", "rules", {"forest": "second"}, {"bert": "takes text"}),
 )
 
 

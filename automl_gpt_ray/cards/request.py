@@ -32,6 +32,10 @@ class Constraints(BaseModel):
     model_size_mb: float | None = Field(default=None, gt=0)
     training_seconds: float | None = Field(default=None, gt=0)
 
+    def costs(self) -> dict[str, float]:
+        """The upper limits on what a model costs that were given, by name."""
+        return self.stated()
+
     def stated(self) -> dict[str, float]:
         """The limits that were given, by name."""
         return {k: v for k, v in self.model_dump().items() if v is not None}

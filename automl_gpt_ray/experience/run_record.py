@@ -222,4 +222,5 @@ def _unplaced(data: DataCard) -> DataCard:
 
 
 def _json(value: Mapping[str, Any], clean: Callable[[str], str]) -> str:
-    return json.dumps(json_values(value, clean), ensure_ascii=False, sort_keys=True)
+    # In its own order: parents stand before their children in a search space.
+    return json.dumps(json_values(value, clean), ensure_ascii=False)

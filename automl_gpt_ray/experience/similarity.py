@@ -41,13 +41,23 @@ class Encoder(Protocol):
 
 @final
 class TfIdf:
-    """Words and pairs of words by term frequency and inverse document frequency, over the texts given."""
+    """Words and pairs of words by term frequency and inverse document frequency, over the texts given.
+
+    Args:
+        letters: Whether groups of three to five letters within words are counted instead.
+    """
+
+    def __init__(self, letters: bool = False) -> None:
+        self._letters = letters
 
     def encode(self, texts: Sequence[str]) -> Matrix:
         """Return the rows of the texts; equal texts in any order give equal similarities."""
         from sklearn.feature_extraction.text import TfidfVectorizer
 
-        words = TfidfVectorizer(sublinear_tf=True, ngram_range=(1, 2), stop_words="english")
+        kind: dict[str, Any] = {"ngram_range": (1, 2), "stop_words": "english"}
+        if self._letters:
+            kind = {"analyzer": "char_wb", "ngram_range": (3, 5)}
+        words = TfidfVectorizer(sublinear_tf=True, **kind)
         try:
             found: Matrix = np.asarray(words.fit_transform(list(texts)).toarray(), dtype=np.float64)
         except ValueError:  # no text has a word

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from automl_gpt_ray import __version__
-from automl_gpt_ray.config import LoadedJob
+from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.experience.gathering import recollection_of
 from automl_gpt_ray.experience.keeping import recalled
@@ -53,7 +53,7 @@ def run(
     began = time.time()
     prepared = prepare(loaded)
     prepared = replace(prepared, loaded=recalled(prepared.loaded, tell))
-    folder = new_run_dir(prepared.loaded, run_dir)
+    folder = new_run_dir(prepared.loaded.job, loaded.source, run_dir)
     save_job(prepared.loaded, folder)
     return _to_the_end(prepared, llm, folder, tell, began)
 
@@ -82,17 +82,17 @@ def resume(loaded: LoadedJob, run_dir: str | Path, llm: LLMClient | None = None,
     return _to_the_end(prepared, llm, folder, tell, began)
 
 
-def new_run_dir(loaded: LoadedJob, run_dir: str | Path | None = None) -> Path:
+def new_run_dir(job: Job, source: str, run_dir: str | Path | None = None) -> Path:
     """Make and return the folder of a run.
 
     Raises:
         JobError: It holds another run already.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path(run_dir or Path(loaded.job.storage_path) / f"{loaded.job.name}-{stamp}").expanduser().absolute()
+    folder = Path(run_dir or Path(job.storage_path) / f"{job.name}-{stamp}").expanduser().absolute()
     if folder.exists() and any(folder.iterdir()):
         remedy = "choose another, or carry that run on with --resume"
-        raise JobError(loaded.source, [Problem("run_dir", "must be a new or empty folder", str(folder), remedy)])
+        raise JobError(source, [Problem("run_dir", "must be a new or empty folder", str(folder), remedy)])
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -17,6 +17,8 @@ import pytest
 from runs import remembered
 from small_runs import trial
 
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.cards import load_model_card
 from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.experience.run_record import SCHEMA, ExperienceError, from_table, to_table
 from automl_gpt_ray.experience.store import DRAFT, ExperienceStore, read_parquet, write_parquet
@@ -47,6 +49,24 @@ def test_what_goes_in_comes_out(tmp_path):
     assert [t.proposal.source for t in found.trials] == ["default", "classical", "classical"]
     assert (found.seed, found.ended_at, found.outcome) == (3, 1.7e9, {"test": {"accuracy": 0.5}})
     assert store.all() == ([found], [])
+
+
+def test_parents_stay_before_their_children(tmp_path):
+    child = {"type": "float", "low": 0.0, "high": 1.0, "default": 0.5, "when": {"zeta": ["on"]}}
+    zeta = {"type": "choice", "choices": ["on", "off"], "default": "on"}
+    run = remembered(model={"hyperparameters": {"zeta": zeta, "alpha": child, "eta": {**child, "when": {}}}})
+    ExperienceStore(tmp_path).append(run)
+    assert list(ExperienceStore(tmp_path).read(run.run).brief.space.parameters) == list(run.brief.space.parameters)
+
+
+@pytest.mark.parametrize(
+    "path", sorted((TESTS.parent / "configs" / "cards" / "models").glob("*.yaml")), ids=lambda p: p.stem
+)
+def test_every_shipped_model_comes_back(tmp_path, path):
+    run = remembered()
+    run = replace(run, brief=Brief.of(load_model_card(path), run.data, run.brief.request))
+    ExperienceStore(tmp_path).append(run)
+    assert ExperienceStore(tmp_path).read(run.run).brief == run.brief
 
 
 def test_nan_missing_zero_and_infinity_stay_four_things(tmp_path):
