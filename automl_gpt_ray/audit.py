@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from automl_gpt_ray.events import Decision
 from automl_gpt_ray.records import History, TrialState
 
-AUDIT, PAUSE, STOP = "audit", "pause", "stop"
+AUDIT, PAUSE, STOP, REVISE = "audit", "pause", "stop", "revise"
 """Actions of decisions about trials."""
+ADVISED, DISCARDED = "advised", "discarded"
+"""Actions of decisions that were not followed, and that came too late."""
 Z95 = 1.959963984540054
 
 

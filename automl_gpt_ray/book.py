@@ -20,7 +20,6 @@ from functools import singledispatchmethod
 
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
-    REPAIR,
     AdviceGiven,
     CallFailed,
     CheckpointSaved,
@@ -30,6 +29,7 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyReceived,
     ResultReported,
+    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -41,6 +41,7 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
+from automl_gpt_ray.open_calls import OpenCalls
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
 from automl_gpt_ray.spending import Spending
 
@@ -74,7 +75,7 @@ class Book:
         self.decisions: list[Decision] = []
         self._trials: dict[str, TrialRecord] = {}
         self._pending: dict[str, Proposal] = {}
-        self._calls: dict[str, tuple[PromptSent, ReplyReceived | None]] = {}
+        self._calls = OpenCalls()
         self._checkpoints: dict[str, dict[int, str]] = {}
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
@@ -142,7 +143,7 @@ class Book:
     def unread(self) -> list[tuple[PromptSent, ReplyReceived]]:
         """Return the replies that came in but whose proposals did not, oldest first."""
         with self._lock:
-            return [(prompt, reply) for prompt, reply in self._calls.values() if reply]
+            return self._calls.unread()
 
     def epochs_since(self, version: int) -> int:
         """Return how many new bests and new classes of failure came after `version`."""
@@ -194,9 +195,7 @@ class Book:
 
     @_apply.register
     def _(self, event: PromptSent) -> None:
-        # The repair of a reply takes its place: the first one had nothing in it that could be used.
-        self._calls.pop(event.call.removesuffix(REPAIR), None)
-        self._calls[event.call] = (event, None)
+        self._calls.sent(event)
 
     @_apply.register
     def _(self, event: RunResumed) -> None:
@@ -204,21 +203,22 @@ class Book:
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:
-        if event.call in self._calls:
-            self._calls[event.call] = (self._calls[event.call][0], event)
+        self._calls.received(event)
         self.spending = self.spending.after(event)
 
     @_apply.register
+    def _(self, event: ReviewsRead) -> None:
+        self._calls.close(event.call)
+
+    @_apply.register
     def _(self, event: CallFailed) -> None:
-        self._calls.pop(event.call, None)
+        self._calls.close(event.call)
         self.spending = replace(self.spending, failures=self.spending.failures + 1)
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
         # A reply whose proposals were all refused was read too: its problems begin with their ids.
-        ids = [*(p.id for p in event.proposals), *event.problems]
-        for call in [c for c in self._calls if any(i.startswith(f"{event.source}-{c}-") for i in ids)]:
-            del self._calls[call]
+        self._calls.close_named(event.source, [*(p.id for p in event.proposals), *event.problems])
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 
     @_apply.register

@@ -57,6 +57,9 @@ class Planner:
         max_step: Steps of a full training.
         left: Steps that the budget still covers, over all trials.
         switch_cost: What pausing one trial and starting another costs now, in steps.
+
+    Attributes:
+        forecasts: Trial that has not ended to its latest forecast.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class Planner:
         self._left, self._switch_cost = left, switch_cost
         self._max_step = max_step
         self._model: FittedCurves | None = None
+        self.forecasts: dict[str, PredictedLog] = {}
         self._seen_at_fit = 0
 
     def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
@@ -81,6 +85,8 @@ class Planner:
         curves = [c for c in model.context.curves if c.key in asked and len(c.steps)]
         near = (max(1, round(self._max_step / 20)), max(1, round(self._max_step / 10)))
         logs = predicted_logs(Fitted(model), model.context, curves, near) if curves else []
+        told = {c.key: log for c, log in zip(curves, logs, strict=True) if log}
+        self.forecasts = {name: log for name, log in self.forecasts.items() if name in open_ids} | told
         return Ranking(
             history.version,
             {
@@ -90,7 +96,7 @@ class Planner:
             },
             {p.id: float(gain) for p, gain in zip(able, found.candidates, strict=True)},
             _finals(model, open_ids),
-            {c.key: log for c, log in zip(curves, logs, strict=True) if log},
+            told,
         )
 
     def model(self, history: History) -> FittedCurves:

@@ -201,7 +201,7 @@ def _log(value: Any, brief: Brief) -> tuple[PredictedLog | None, str]:
 def _point(item: Any, brief: Brief) -> LogPoint | str:
     if not isinstance(item, dict):
         return f"each point must be an object, got {shown(item)}"
-    numbers = [_finite(item.get(key)) for key in ("step", "value", "low", "high")]
+    numbers = [finite(item.get(key)) for key in ("step", "value", "low", "high")]
     if None in numbers:
         return f"step, value, low and high must be finite numbers, got {shown(item)}"
     step, value, low, high = (x for x in numbers if x is not None)
@@ -217,7 +217,8 @@ def _point(item: Any, brief: Brief) -> LogPoint | str:
     return LogPoint(int(step), value, low, high)
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """Return a JSON number as a finite float, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -232,6 +233,6 @@ def _stated(problems: list[str]) -> tuple[str, ...]:
 
 
 def one_line(text: str) -> str:
-    """Return `text` on one line, printable, of at most `MAX_REASON` characters."""
+    """Return the beginning of a text on one line, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

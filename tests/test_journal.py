@@ -23,12 +23,12 @@ from automl_gpt_ray.events import (
     Decision,
     Event,
     ForecastMade,
-    ModelAssigned,
     PromptSent,
     ProposalDropped,
     ReplyRead,
     ReplyReceived,
     ResultReported,
+    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -39,8 +39,10 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
+from automl_gpt_ray.job_events import ModelAssigned
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.records import LogPoint, Message, Observation, PredictedLog, Proposal, TrialState, Usage
+from automl_gpt_ray.review import Review
 
 CONFIG = {"eta": 0.1, "depth": 3, "big": 3.0, "flag": True, "one": 1, "none": None, "text": 'a"b\\\n\u2028é😀'}
 LOG = PredictedLog("accuracy", (LogPoint(1, 0.5, -math.inf, math.inf), LogPoint(4, 0.7, 0.6, 0.8)), "language")
@@ -66,6 +68,7 @@ EVENTS = (
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
     ForecastMade("t1", 1, LOG),
+    ReviewsRead("c1", (Review("t1", 2, "revise", "it explodes", LogPoint(4, 0.5, 0.4, 0.6), {"eta": 0.01}),), ("odd",)),
     ModelAssigned("iris", "trees", "small table", "rules", {"forest": "second"}, {"bert": "takes text"}),
 )
 

@@ -21,11 +21,11 @@ from automl_gpt_ray.events import (
     CallFailed,
     Decision,
     Event,
-    ModelAssigned,
     PromptSent,
     ReplyRead,
     ReplyReceived,
 )
+from automl_gpt_ray.job_events import ModelAssigned
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.matching import matching_prompt, matching_schema
 from automl_gpt_ray.prompts.paragraph import repair_prompt

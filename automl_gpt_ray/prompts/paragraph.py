@@ -99,7 +99,7 @@ def _proposal_prompt(
 
 @cache
 def template(name: str) -> Template:
-    """Return one of the templates beside this file."""
+    """Return the words of a prompt by the name of their file."""
     # The words are for a model, not for a browser: what is untrusted in them goes through `quoted`.
     environment = Environment(  # noqa: S701
         loader=PackageLoader("automl_gpt_ray", "prompts"),

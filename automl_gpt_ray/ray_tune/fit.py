@@ -77,7 +77,8 @@ def steering_rule(job: Job) -> SteeringRule | None:
     options = job.scheduler
     if options.type != "freeze_thaw":
         return None
-    return SteeringRule(options.grace, options.eta, options.audit, options.switch_cost)
+    told = (options.grace, options.eta, options.audit, options.switch_cost)
+    return SteeringRule(*told, review=options.review, review_every=options.review_every)
 
 
 def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:

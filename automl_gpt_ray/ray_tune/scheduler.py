@@ -101,7 +101,7 @@ class ReviewScheduler(FIFOScheduler):
             self._settle(trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Let the trial go on, or pause it where something else promises more."""
+        """Let the trial go on, pause it where something else promises more, or stop it where a review says so."""
         desk = self._desk
         if desk is None or desk.steering is None:
             return TrialScheduler.CONTINUE
@@ -113,6 +113,9 @@ class ReviewScheduler(FIFOScheduler):
         choice = desk.steering.after(trial.trial_id)
         if choice is None or known is None:
             return TrialScheduler.CONTINUE
+        if choice.ends:
+            self._decide(known, STOP, choice, TrialState.STOPPED)
+            return TrialScheduler.STOP
         self._decide(known, PAUSE, choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
 

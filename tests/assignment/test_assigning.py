@@ -17,7 +17,8 @@ from automl_gpt_ray.assignment.registry import Registry, shipped
 from automl_gpt_ray.assignment.rules import admitted, refusals
 from automl_gpt_ray.cards import load_data_card, parse_data_card, parse_model_card, parse_request
 from automl_gpt_ray.errors import JobError, LLMUnavailable
-from automl_gpt_ray.events import CallFailed, Decision, ModelAssigned, PromptSent, ReplyRead, ReplyReceived
+from automl_gpt_ray.events import CallFailed, Decision, PromptSent, ReplyRead, ReplyReceived
+from automl_gpt_ray.job_events import ModelAssigned
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.prompts.matching import matching_prompt
 from automl_gpt_ray.replies import ReplyError

@@ -51,7 +51,7 @@ def test_trials_freeze_and_thaw(local_ray, tmp_path, gated):
         assert [o.step for o in trial.observations] == list(range(1, trial.last_step + 1))
     assert all(d.reason and d.step for d in search.book.decisions if d.action in ("pause", "stop"))
     used = sum(trial.last_step for trial in history.trials)
-    assert used < STEPS * TRIALS
+    assert used < STEPS * TRIALS or not gated  # trusted, it trains on while anything promises a little
     assert {t.proposal.source for t in history.trials} <= {"default", "classical", "random"}
     search.close()
 

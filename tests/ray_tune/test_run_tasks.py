@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from automl_gpt_ray.assignment.open_job import read_open_job
 from automl_gpt_ray.cli import app
 from automl_gpt_ray.errors import JobError
-from automl_gpt_ray.events import ModelAssigned
+from automl_gpt_ray.job_events import ModelAssigned
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.scripted import Scripted
