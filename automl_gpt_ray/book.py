@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import singledispatchmethod
 
+from automl_gpt_ray.cards import parse_request
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     AdviceGiven,
@@ -41,6 +42,7 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
+from automl_gpt_ray.limits import NO_LIMITS
 from automl_gpt_ray.open_calls import OpenCalls
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
 from automl_gpt_ray.spending import Spending
@@ -63,9 +65,8 @@ class Book:
     def __init__(self, journal: Journal | None = None, also: Callable[[Event], object] | None = None) -> None:
         self._journal, self._also = journal, also
         self._lock = threading.RLock()
-        self.version, self.seconds = 0, 0.0
+        self.version, self.ended_version, self.seconds = 0, 0, 0.0
         self._latest: float | None = None
-        self.ended_version = 0
         self._epochs: list[int] = []
         self.started: RunStarted | None = None
         self.team: TeamFormed | None = None
@@ -81,6 +82,7 @@ class Book:
         self._best: float | None = None
         self._leaders: set[str] = set()
         self._snapshot: History | None = None
+        self._limits = NO_LIMITS
         if journal:
             self._rebuild(journal)
 
@@ -176,10 +178,8 @@ class Book:
             version=self.version,
             epoch=len(self._epochs),
             max_step=self.started.max_step if self.started else 1,
+            limits=self._limits,
         )
-
-    def _new_epoch(self) -> None:
-        self._epochs.append(self.version)
 
     @singledispatchmethod
     def _apply(self, event: Event) -> None:
@@ -188,6 +188,7 @@ class Book:
     @_apply.register
     def _(self, event: RunStarted) -> None:
         self.started = event
+        self._limits = parse_request(event.brief.get("request", {}), "journal").constraints.limits()
 
     @_apply.register
     def _(self, event: TeamFormed) -> None:
@@ -268,7 +269,7 @@ class Book:
             # A leader that only climbs on teaches nothing new: each trial opens one epoch at most.
             if event.trial not in self._leaders:
                 self._leaders.add(event.trial)
-                self._new_epoch()
+                self._epochs.append(self.version)
 
     @_apply.register
     def _(self, event: TrialEnded) -> None:
@@ -283,7 +284,7 @@ class Book:
         if event.failure:
             self._failures[event.failure] += 1
             if self._failures[event.failure] == 1:
-                self._new_epoch()
+                self._epochs.append(self.version)
 
     @_apply.register
     def _(self, event: Decision) -> None:

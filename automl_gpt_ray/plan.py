@@ -53,7 +53,7 @@ def make_plan(loaded: LoadedJob, llm: LLMClient | None, wanted: int = 3) -> Plan
     book = Book()
     objective = brief.objective
     book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, job.seed, brief.space.default))
-    classical = ClassicalAdvisor(brief.space, job.seed, job.classical)
+    classical = ClassicalAdvisor(brief.space, job.seed, job.classical, limits=brief.request.constraints.limits())
     limit = job.llm.max_prompt_tokens if job.llm else None
     advisor: Advisor = LanguageAdvisor(llm, brief, book.record, max_prompt_tokens=limit) if llm else classical
     problem = ""
