@@ -61,6 +61,9 @@ class Steering:
         may_start: Whether new trials may start.
         switch_cost: What pausing one trial and starting another costs now, in steps.
         reviewing: Has running trials reviewed, where somebody does.
+
+    Attributes:
+        bare: Paused trials whose checkpoint is gone: to go on they begin anew.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Steering:
         max_step = book.history().max_step
         self.slice = max(1, round(max_step / SLICES))
         self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
+        self.bare = set[str]()
         self._ranking: Ranking | None = None
         self._trusted = False
         self._asked: dict[str, int] = {}
@@ -123,10 +127,11 @@ class Steering:
         return self._said[1]
 
     def least_promising(self, count: int) -> list[str]:
-        """Return up to `count` paused trials that promise least; never the best so far."""
+        """Return up to `count` paused trials with a checkpoint that promise least; never the best so far."""
         history, ranking = self._book.history(), self._ranking
         best, objective = history.best, history.objective
-        paused = [t for t in history.in_state(TrialState.PAUSED) if best is None or t.id != best.id]
+        kept = [t for t in history.in_state(TrialState.PAUSED) if t.id not in self.bare]
+        paused = [t for t in kept if best is None or t.id != best.id]
 
         def promise(trial: TrialRecord) -> tuple[float, float]:
             value = trial.value(objective)
@@ -271,7 +276,7 @@ class Steering:
 
     def _rank(self) -> None:
         asked, self._asked = self._asked, {}
-        ranking = self._planner.rank(self._book.history(), asked)
+        ranking = self._planner.rank(self._book.history(), asked, tuple(self.bare))
         if self._stopped:  # the run is over, its journal perhaps closed
             return
         for trial, log in ranking.forecasts.items():
