@@ -29,13 +29,8 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-<<<<<<< HEAD
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
-from automl_gpt_ray.curves.peers import peer_forecast
-from automl_gpt_ray.limits import NO_LIMITS, Limits, measured
-=======
 from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken, untried
->>>>>>> main
+from automl_gpt_ray.limits import NO_LIMITS, Limits, measured
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
 from automl_gpt_ray.space import SearchSpace
