@@ -142,6 +142,21 @@ def assign(
 
 
 @app.command()
+def feedback(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to tell its advisors; nothing shows what came of it so far.")] = "",
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of all further proposals.")] = None,
+    narrow: Annotated[list[str] | None, typer.Option(help="NAME=LOW:HIGH of all further proposals.")] = None,
+    free: Annotated[list[str] | None, typer.Option(help="NAME of which earlier hints hold no longer.")] = None,
+) -> None:
+    """Tell a run something while it goes on; without words or hints, show what came of what was said."""
+    from automl_gpt_ray.feedback_command import came_of, say, show
+
+    given = text or fix or narrow or free
+    show([say(run_dir, text, fix or (), narrow or (), free or ())] if given else came_of(run_dir))
+
+
+@app.command()
 def replay(
     run_dir: Annotated[Path, typer.Argument(help="Folder of a run, or its journal.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,

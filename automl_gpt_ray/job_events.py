@@ -6,6 +6,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from automl_gpt_ray.feedback import Feedback
+
+
+@dataclass(frozen=True)
+class FeedbackGiven:
+    """A person said something; `problems` are what was wrong with it and is not followed."""
+
+    feedback: Feedback
+    problems: tuple[str, ...] = ()
+    kind: Literal["feedback"] = "feedback"
+
 
 @dataclass(frozen=True)
 class ModelAssigned:

@@ -15,6 +15,7 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
+from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.limits import NO_LIMITS, Limits, best_of
 
 Scalar = str | int | float | bool | None
@@ -212,6 +213,7 @@ class History:
         epoch: Grows only when older proposals should be reconsidered (a new best trial, a new failure class).
         max_step: Steps of a full training.
         limits: What the chosen trial must keep to.
+        feedback: What people said, oldest first.
     """
 
     objective: Objective
@@ -221,6 +223,7 @@ class History:
     epoch: int = 0
     max_step: int = 1
     limits: Limits = NO_LIMITS
+    feedback: tuple[Feedback, ...] = ()
 
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
         """Return the trials in any of `states`."""

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each layer may import from itself and from those before it. An entry is a module or a package with
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("__init__", "errors", "limits", "records"),
+    ("__init__", "errors", "feedback", "limits", "records"),
     (
         "budget",
         "events",
@@ -37,17 +37,19 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "yaml_file",
     ),
     ("space", "journal", "spending"),
-    ("cards",),
+    ("hints",),
+    ("cards", "feedback_file"),
     ("brief",),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves"),
-    ("llm", "audit", "open_calls", "book", "pareto", "outcome", "advisors.advisor", "advisors.classical"),
+    ("llm", "audit", "epochs", "open_calls", "book", "pareto", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
         "demand",
         "experience.gathering",
         "experience.keeping",
         "helm",
+        "listening",
         "lanes",
         "planner",
         "promotion",
@@ -70,7 +72,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
-    ("assignment_view", "experience_command", "limits_view", "tasks_command", "terminal", "cli"),
+    ("assignment_view", "experience_command", "feedback_command", "limits_view", "tasks_command", "terminal", "cli"),
 )
 # Neither side of a pair knows the other, but for what the trial is told and the check before a run.
 APART = (("training", "ray_tune"), ("ray_tune", "training"))

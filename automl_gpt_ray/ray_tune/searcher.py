@@ -29,6 +29,7 @@ from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import ResultReported
 from automl_gpt_ray.helm import steer
 from automl_gpt_ray.journal import FILE_NAME
+from automl_gpt_ray.listening import Listener
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
@@ -46,7 +47,7 @@ from automl_gpt_ray.steering_rule import SteeringRule
 from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
-_LIVE = ("_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
+_LIVE = ("_people", "_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
 UNKNOWN_STEPS = 100  # Tune's own word for "no limit known": a run whose trials' length nobody stated
 
 
@@ -116,6 +117,7 @@ class LLMSearch(Searcher):
         self._book: Book | None = None
         self._watch: Watch | None = None
         self._supply: Prefetcher | None = None
+        self._people: Listener | None = None
         if model_card is not None and data_card is not None and metric is None:
             objective = Brief.of(model_card, data_card, self._request).objective
             self._metric, self._mode = objective.metric, objective.mode
@@ -234,7 +236,7 @@ class LLMSearch(Searcher):
 
     def stop_asking(self) -> None:
         """Stop the background workers: the search is over, and no further reply would be of use."""
-        for worker in (self._supply, self._steering):
+        for worker in (self._people, self._supply, self._steering):
             if worker:
                 worker.stop()
 
@@ -243,7 +245,7 @@ class LLMSearch(Searcher):
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = self._watch = self._steering = None
+        self._people = self._supply = self._book = self._limits = self._watch = self._steering = None
 
     @property
     def book_path(self) -> Path:
@@ -286,6 +288,8 @@ class LLMSearch(Searcher):
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._watch:
             self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply, llm, self._limit)
+        self._people = Listener(book, brief.space, self.book_path.parent, self._supply.changed)
+        self._people.start()
         return self._supply
 
     def _open_book(self) -> Book:

@@ -29,7 +29,19 @@ from automl_gpt_ray.events import (
 )
 from automl_gpt_ray.journal import Entry
 from automl_gpt_ray.llm.redaction import REDACTED
-from automl_gpt_ray.queue_rules import EMERGENCY, FIRST, OUTDATED, REPLACED, START, admit, draw, outdated, pick
+from automl_gpt_ray.queue_rules import (
+    EMERGENCY,
+    FIRST,
+    HINTED,
+    OUTDATED,
+    REPLACED,
+    START,
+    admit,
+    draw,
+    outdated,
+    pick,
+    unheeding,
+)
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.replay.calls import Call
 from automl_gpt_ray.replay.course import Course
@@ -223,7 +235,7 @@ class Checks:
     def _admitted(self, event: AdviceGiven, made: list[Proposal]) -> list[object]:
         course = self._course
         rule = course.rules[event.source]
-        admitted = admit(course.now, event.source, made, rule, event.stock)
+        admitted = admit(course.now, event.source, made, rule, event.stock, course.brief.space)
         drops = [ProposalDropped(dropped, REPLACED) for dropped in admitted.dropped]
         return [*drops, replace(event, proposals=admitted.new, problems=admitted.problems)]
 
@@ -231,6 +243,11 @@ class Checks:
         return [*(entry.event for entry in self._replaced), event]
 
     def _drop(self, event: ProposalDropped, seq: int) -> None:
+        if event.reason == HINTED:
+            due = [p.id for p in unheeding(self._course.now, self._course.brief.space)]
+            found = event.proposal if event.proposal in due else None
+            self._findings.compare(DROPS, seq, event.proposal, event.proposal, found)
+            return
         if event.reason != OUTDATED:
             raise NotDerivable(f"no rule drops a proposal because `{event.reason[:60]}`")
         course = self._course
