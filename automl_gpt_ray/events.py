@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
 from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
 from automl_gpt_ray.review import Review, Subject
 
@@ -283,6 +284,8 @@ Event = (
     | Tested
     | RunEnded
     | ReviewsRead
+    | ModelAssigned
+    | FeedbackGiven
 )
 
 # NaN and infinity are not JSON: they are written as the texts "NaN" and "Infinity".

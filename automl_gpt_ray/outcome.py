@@ -16,7 +16,9 @@ from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
-from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
+from automl_gpt_ray.limits import Limit
+from automl_gpt_ray.pareto import LimitCheck, ParetoRow, check_limits, pareto_front
+from automl_gpt_ray.records import Config, History, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
 WARNINGS = frozenset({"outage", "recovered", "budget", "fail"})
@@ -63,6 +65,8 @@ class Outcome:
         used: Kind to what the search used; `money` (US dollars) only where the job has prices.
         forecasts: Each source's score, by how much it had observed.
         audit: How often pausing was wrong; None where nothing was paused.
+        limits: How the best trial stands against each limit of the request.
+        pareto: What the trials trade between the objective and the limited quantities, best first.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -102,6 +106,8 @@ class Outcome:
     used: Mapping[str, float] = field(default_factory=dict)
     forecasts: tuple[Score, ...] = ()
     audit: Audit | None = None
+    limits: tuple[LimitCheck, ...] = ()
+    pareto: tuple[ParetoRow, ...] = ()
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -164,7 +170,7 @@ def summarise(
         llm_seconds=round(spent.seconds, 3),
         prompt_tokens=spent.usage.prompt_tokens,
         completion_tokens=spent.usage.completion_tokens,
-        warnings=tuple(d.reason for d in book.decisions if d.action in WARNINGS),
+        warnings=(*(d.reason for d in book.decisions if d.action in WARNINGS), *_unkept(history)),
         ended_by=ended_by,
         run_dir=str(run_dir),
         journal=str(journal),
@@ -175,7 +181,21 @@ def summarise(
         used={kind: value for kind, value in asdict(used).items() if value is not None} if used else {},
         forecasts=tuple(forecasts),
         audit=audit_of(history, book.decisions),
+        limits=check_limits(history),
+        pareto=pareto_front(history),
     )
+
+
+def _unkept(history: History) -> list[str]:
+    """Return a warning for each limit of the request that the best trial breaks or does not tell about."""
+    found = []
+    for check in check_limits(history):
+        limit = str(Limit(check.name, check.low, check.high))
+        if check.kept is None:
+            found.append(f"`{limit}` cannot be judged: the trainable does not report `{check.name}`")
+        elif not check.kept:
+            found.append(f"no trial keeps to all limits: the best of them breaks `{limit}` ({check.measured:.4g})")
+    return found
 
 
 def best_step(trial: TrialRecord, objective: Objective) -> int:

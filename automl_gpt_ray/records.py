@@ -15,6 +15,9 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.limits import NO_LIMITS, Limits, best_of
+
 Scalar = str | int | float | bool | None
 Config = Mapping[str, Scalar]
 Mode = Literal["max", "min"]
@@ -209,6 +212,8 @@ class History:
         version: Grows with every change.
         epoch: Grows only when older proposals should be reconsidered (a new best trial, a new failure class).
         max_step: Steps of a full training.
+        limits: What the chosen trial must keep to.
+        feedback: What people said, oldest first.
     """
 
     objective: Objective
@@ -217,6 +222,8 @@ class History:
     version: int = 0
     epoch: int = 0
     max_step: int = 1
+    limits: Limits = NO_LIMITS
+    feedback: tuple[Feedback, ...] = ()
 
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
         """Return the trials in any of `states`."""
@@ -224,14 +231,8 @@ class History:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best value so far, finished or not; the earliest on a tie."""
-        found: TrialRecord | None = None
-        top: float | None = None
-        for trial in self.trials:
-            value = trial.value(self.objective)
-            if self.objective.better(value, top):
-                found, top = trial, value
-        return found
+        """The best trial so far, finished or not: by its limits, then its value; the earliest on a tie."""
+        return best_of(self.trials, self.objective, self.limits)
 
 
 @dataclass(frozen=True)
@@ -256,10 +257,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the server counted them; zero where it did not say.
-
-    `estimated` where it did not say and a budget needed a number.
-    """
+    """Tokens of one call as the server counted them; zero, or `estimated` for a budget, where it did not say."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0

@@ -39,6 +39,8 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.records import LogPoint, Message, Observation, PredictedLog, Proposal, TrialState, Usage
 from automl_gpt_ray.review import Review
@@ -68,6 +70,8 @@ EVENTS = (
     RunEnded("12 trials were trained"),
     ForecastMade("t1", 1, LOG),
     ReviewsRead("c1", (Review("t1", 2, "revise", "it explodes", LogPoint(4, 0.5, 0.4, 0.6), {"eta": 0.01}),), ("odd",)),
+    FeedbackGiven(Feedback("f1", 'a "word"', {"eta": 0.1, "none": None}, {"depth": (1.0, 3.0)}, ("one",)), ("odd",)),
+    ModelAssigned("iris", "trees", "small table", "rules", {"forest": "second"}, {"bert": "takes text"}),
 )
 
 

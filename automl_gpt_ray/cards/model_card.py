@@ -19,6 +19,32 @@ GROUPS: tuple[Group, ...] = ("data_processing", "architecture", "hyperparameters
 """The three things the paper's prompt asks for, in its order."""
 
 
+class Suits(BaseModel):
+    """What a model suits, for matching it with tasks; None where nothing is known.
+
+    Attributes:
+        gpu: Whether training it without a GPU is no use.
+        min_examples: Training examples below which others do better.
+        max_examples: Training examples above which it is too slow.
+        max_classes: Most classes it can tell apart.
+        model_size_mb: What its weights take, in megabytes.
+        latency_ms: What an example takes, in milliseconds.
+        memory_mb: What a training takes at its peak, in megabytes.
+        training_seconds: What a full training takes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gpu: bool = False
+    min_examples: int | None = Field(default=None, ge=1)
+    max_examples: int | None = Field(default=None, ge=1)
+    max_classes: int | None = Field(default=None, ge=2)
+    model_size_mb: float | None = Field(default=None, gt=0)
+    latency_ms: float | None = Field(default=None, gt=0)
+    memory_mb: float | None = Field(default=None, gt=0)
+    training_seconds: float | None = Field(default=None, gt=0)
+
+
 class ModelCard(BaseModel):
     """A model: name, structure, description, what may be chosen, and how it is trained.
 
@@ -40,6 +66,7 @@ class ModelCard(BaseModel):
             the function `evaluate` beside the trainable, where there is one.
         step: What one training step of the card is (`epoch`, `10 boosting rounds`).
         max_steps: Steps of a full training.
+        suits: What it suits, for matching it with tasks.
         source: Where the default settings come from.
         licence: Licence of the model.
     """
@@ -59,6 +86,7 @@ class ModelCard(BaseModel):
     evaluate: str | None = None
     step: str = "epoch"
     max_steps: int = Field(default=10, ge=1)
+    suits: Suits = Field(default_factory=Suits)
     source: FreeText = ""
     licence: FreeText = ""
 

@@ -10,6 +10,7 @@ from ray.tune import RunConfig, TuneConfig, Tuner
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import RunEnded, Tested
+from automl_gpt_ray.experience.keeping import remember
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.outcome import Outcome, best_step, summarise
 from automl_gpt_ray.ray_tune.cluster import connect
@@ -56,6 +57,7 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
             forecasts=Scorekeeper.of((e.event for e in read_journal(searcher.book_path)), *scored).scores(),
         )
     outcome.save(folder)
+    remember(prepared.loaded.job, folder, tell)
     return outcome
 
 

@@ -103,6 +103,8 @@ class Progress(Callback):
         for decision in decisions[self._told :]:
             if decision.action in WARNINGS:
                 self._say(f"WARNING: {decision.reason}")
+            elif decision.action == "feedback":
+                self._say(f"{decision.subject}: {decision.reason}")
             elif decision.action == "finish":
                 self._say(f"no further trial: {decision.reason}")
         self._told = len(decisions)

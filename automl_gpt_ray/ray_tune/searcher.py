@@ -29,6 +29,7 @@ from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import ResultReported
 from automl_gpt_ray.helm import steer
 from automl_gpt_ray.journal import FILE_NAME
+from automl_gpt_ray.listening import Listener
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
@@ -37,6 +38,7 @@ from automl_gpt_ray.ray_tune.domains import from_ray, nest
 from automl_gpt_ray.ray_tune.results import Clocks, ended, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
+from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
@@ -45,7 +47,7 @@ from automl_gpt_ray.steering_rule import SteeringRule
 from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
-_LIVE = ("_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
+_LIVE = ("_people", "_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
 UNKNOWN_STEPS = 100  # Tune's own word for "no limit known": a run whose trials' length nobody stated
 
 
@@ -60,21 +62,17 @@ class LLMSearch(Searcher):
         data_card: What the data is.
         request: Evaluation metrics, constraints, additional requests.
         default: The default configuration for a `param_space`; else the centre of each range.
-        metric: Optimised metric; by default that of the cards, else of `TuneConfig`.
-        mode: `max` or `min`, as `metric`.
+        metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
         max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
         step_key: Result key that counts steps; by default `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
-        budget: What the run may use; by default Ray's `num_samples` and `time_budget_s`. `StopAtBudget` stops
-            running trials too.
-        gpus: GPUs of each trial, for a budget of GPU-hours.
+        budget: What the run may use (see `StopAtBudget`); by default Ray's `num_samples` and `time_budget_s`.
         outages: What is done while the language model cannot be asked.
-        priors: Source to its share of the trials at first.
+        priors: Source to its first share of the trials. `gpus`: Of each trial, for a budget of GPU-hours.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random.
-        about: Written into the journal's first line.
+        seed: Of everything random. `about`: Written into the journal's first line. `recollection`: Of similar data.
     """
 
     def __init__(
@@ -99,11 +97,12 @@ class LLMSearch(Searcher):
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
+        recollection: Recollection | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
-        self._default, self._max_steps, self._step_key = default, max_steps, step_key
+        self._default, self._max_steps, self._step_key, self._recollection = default, max_steps, step_key, recollection
         self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
@@ -118,6 +117,7 @@ class LLMSearch(Searcher):
         self._book: Book | None = None
         self._watch: Watch | None = None
         self._supply: Prefetcher | None = None
+        self._people: Listener | None = None
         if model_card is not None and data_card is not None and metric is None:
             objective = Brief.of(model_card, data_card, self._request).objective
             self._metric, self._mode = objective.metric, objective.mode
@@ -236,7 +236,7 @@ class LLMSearch(Searcher):
 
     def stop_asking(self) -> None:
         """Stop the background workers: the search is over, and no further reply would be of use."""
-        for worker in (self._supply, self._steering):
+        for worker in (self._people, self._supply, self._steering):
             if worker:
                 worker.stop()
 
@@ -245,7 +245,7 @@ class LLMSearch(Searcher):
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = self._watch = self._steering = None
+        self._people = self._supply = self._book = self._limits = self._watch = self._steering = None
 
     @property
     def book_path(self) -> Path:
@@ -274,6 +274,7 @@ class LLMSearch(Searcher):
             model=model,
             data=self._data_card,
             request=self._request,
+            recollection=self._recollection,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -287,6 +288,8 @@ class LLMSearch(Searcher):
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._watch:
             self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply, llm, self._limit)
+        self._people = Listener(book, brief.space, self.book_path.parent, self._supply.changed)
+        self._people.start()
         return self._supply
 
     def _open_book(self) -> Book:

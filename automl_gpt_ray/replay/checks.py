@@ -12,6 +12,7 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst, default_proposal
+from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.advisors.reviewer import REVIEW_REPAIR
 from automl_gpt_ray.errors import AdviceError
@@ -28,7 +29,19 @@ from automl_gpt_ray.events import (
 )
 from automl_gpt_ray.journal import Entry
 from automl_gpt_ray.llm.redaction import REDACTED
-from automl_gpt_ray.queue_rules import EMERGENCY, FIRST, OUTDATED, REPLACED, START, admit, draw, outdated, pick
+from automl_gpt_ray.queue_rules import (
+    EMERGENCY,
+    FIRST,
+    HINTED,
+    OUTDATED,
+    REPLACED,
+    START,
+    admit,
+    draw,
+    outdated,
+    pick,
+    unheeding,
+)
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.replay.calls import Call
 from automl_gpt_ray.replay.course import Course
@@ -173,12 +186,10 @@ class Checks:
             self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), derived)
 
     def _first(self, event: AdviceGiven, seq: int) -> None:
-        first = default_proposal(self._course.brief.space, self._course.moment(event.history_version))
-        recalled = tuple(p for p in event.proposals if p.source == "recalled")
-        derived = replace(event, proposals=(*([first] if first else []), *recalled))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, derived)
-        for _ in recalled:
-            self._findings.not_derivable("recalled proposals", "they come from earlier runs")
+        brief, history = self._course.brief, self._course.moment(event.history_version)
+        first = default_proposal(brief.space, history)
+        made = (*([first] if first else []), *recalled_proposals(brief, history))
+        self._findings.compare(_kind_of(event), seq, _ids(event), event, replace(event, proposals=made))
 
     def _asked(self, event: AdviceGiven, seq: int) -> None:
         course = self._course
@@ -224,7 +235,7 @@ class Checks:
     def _admitted(self, event: AdviceGiven, made: list[Proposal]) -> list[object]:
         course = self._course
         rule = course.rules[event.source]
-        admitted = admit(course.now, event.source, made, rule, event.stock)
+        admitted = admit(course.now, event.source, made, rule, event.stock, course.brief.space)
         drops = [ProposalDropped(dropped, REPLACED) for dropped in admitted.dropped]
         return [*drops, replace(event, proposals=admitted.new, problems=admitted.problems)]
 
@@ -232,6 +243,11 @@ class Checks:
         return [*(entry.event for entry in self._replaced), event]
 
     def _drop(self, event: ProposalDropped, seq: int) -> None:
+        if event.reason == HINTED:
+            due = [p.id for p in unheeding(self._course.now, self._course.brief.space)]
+            found = event.proposal if event.proposal in due else None
+            self._findings.compare(DROPS, seq, event.proposal, event.proposal, found)
+            return
         if event.reason != OUTDATED:
             raise NotDerivable(f"no rule drops a proposal because `{event.reason[:60]}`")
         course = self._course

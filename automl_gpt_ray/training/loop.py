@@ -13,6 +13,7 @@ import ray
 from ray import tune
 
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training.costs import forget_peak, peak_memory
 from automl_gpt_ray.training.steps import Report, Step
 from automl_gpt_ray.training.task import TrainingTask
 
@@ -29,6 +30,7 @@ def run(fit: Fit, config: Config, task: TrainingTask) -> None:
             between two reports are seen.
         task: What all trials share.
     """
+    forget_peak()
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         _report(fit(config, task, None))
@@ -47,6 +49,7 @@ def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
     """
     assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     _keep_to_share(float(assigned.get("GPU", 0.0)))
+    forget_peak()
     checkpoint = tune.get_checkpoint()
     if checkpoint is None:
         trainer(config, task, _tell, None)
@@ -66,11 +69,13 @@ def _keep_to_share(gpus: float) -> None:
 
 
 def _tell(metrics: Mapping[str, float], folder: Path) -> None:
-    tune.report(dict(metrics), checkpoint=tune.Checkpoint.from_directory(str(folder)))
+    tune.report({**metrics, **peak_memory()}, checkpoint=tune.Checkpoint.from_directory(str(folder)))
 
 
 def _report(steps: Iterator[Step]) -> None:
     for step in steps:
         with tempfile.TemporaryDirectory(prefix="step-") as folder:
             step.save(Path(folder))
-            tune.report(dict(step.metrics), checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report(
+                {**step.metrics, **step.costs, **peak_memory()}, checkpoint=tune.Checkpoint.from_directory(folder)
+            )
