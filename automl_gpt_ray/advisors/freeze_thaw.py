@@ -14,12 +14,14 @@ import numpy as np
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.curves.candidates import pool
+from automl_gpt_ray.curves.competitors import maker
 from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
 from automl_gpt_ray.curves.planner import plan
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
 from automl_gpt_ray.curves.reading import untried as untried_curve
+from automl_gpt_ray.errors import AdviceError, DataError
 from automl_gpt_ray.records import Config, History, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
@@ -39,6 +41,7 @@ class FreezeThawAdvisor:
         source: Written on its proposals.
         model: Gives the model of a history; by default one fitted to it alone, so that equal histories give
             equal proposals.
+        curves: Name of the kind of model where `model` is not given; see `curves.competitors`.
     """
 
     def __init__(
@@ -47,18 +50,29 @@ class FreezeThawAdvisor:
         seed: int = 0,
         source: str = SOURCE,
         model: Callable[[History], CurveModel] | None = None,
+        curves: str = FreezeThaw.name,
     ) -> None:
-        self._space, self.seed, self.source = space, seed, source
-        self._model = model or (lambda history: FreezeThaw().fit(context_of(history, space)))
+        self._space, self.seed, self.source, self.curves = space, seed, source, curves
+        self._model = model or self._fitted
 
     def propose(self, history: History, n: int) -> list[Proposal]:
-        """Return up to `n` proposals, best first; random ones while few trials have reported."""
+        """Return up to `n` proposals, best first; random ones while few trials have reported.
+
+        Raises:
+            AdviceError: The network's weights are damaged.
+        """
         rng, known = generator(self.seed, history, salt=5), taken(history)
         if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
         model = self._model(history)
         configs, vectors = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
         return self._chosen(history, n, model, list(configs), vectors)
+
+    def _fitted(self, history: History) -> CurveModel:
+        try:
+            return maker(self.curves).fit(context_of(history, self._space))
+        except DataError as error:
+            raise AdviceError(str(error)) from error
 
     def _at_random(self, history: History, n: int, rng: np.random.Generator, known: set[str]) -> list[Proposal]:
         found: list[Proposal] = []

@@ -21,11 +21,13 @@ from automl_gpt_ray.advisors.mixture import Mixture
 from automl_gpt_ray.advisors.questions import Opening
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
+from automl_gpt_ray.curves.learned import weights
 from automl_gpt_ray.events import TeamFormed
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.records import History, Proposal
 
-LIBRARIES = ("numpy", "optuna", "scikit-learn", "scipy")
+LIBRARIES = ("numpy", "optuna", "scikit-learn", "scipy", "torch")
 
 
 class NotDerivable(Exception):
@@ -53,7 +55,8 @@ def form_team(book: Book, advisor: Advisor, loop: Literal["prefetch", "ask_tell"
 
 def versions() -> dict[str, str]:
     """Return the versions of what decides: this package, its prompts and the libraries below it."""
-    return {"automl-gpt-ray": __version__, "prompt": VERSION} | {name: _version(name) for name in LIBRARIES}
+    own = {"automl-gpt-ray": __version__, "prompt": VERSION, "curve network": weights.fingerprint()}
+    return own | {name: _version(name) for name in LIBRARIES}
 
 
 def recipe_of(advisor: Advisor) -> dict[str, Any]:
@@ -73,7 +76,7 @@ def recipe_of(advisor: Advisor) -> dict[str, Any]:
     if isinstance(advisor, LocalAdvisor):
         return {"type": "local", "seed": advisor.seed, "scales": list(advisor.scales)}
     if isinstance(advisor, FreezeThawAdvisor):
-        return {"type": "freeze_thaw", "seed": advisor.seed, "source": advisor.source}
+        return {"type": "freeze_thaw", "seed": advisor.seed, "source": advisor.source, "curves": advisor.curves}
     if isinstance(advisor, LanguageAdvisor):
         return {"type": "language"}  # each prompt tells what else it was composed from
     return {"type": "unknown", "name": type(advisor).__name__}
@@ -101,7 +104,10 @@ def rebuild(recipe: Mapping[str, Any], brief: Brief, language: Advisor) -> Advis
         case {"type": "local", "seed": seed, "scales": scales}:
             return LocalAdvisor(brief.space, seed, scales)
         case {"type": "freeze_thaw", "seed": seed, "source": source}:
-            return FreezeThawAdvisor(brief.space, seed, source)
+            curves = recipe.get("curves", FreezeThaw.name)
+            if curves != FreezeThaw.name and weights.unavailable():
+                return Stranger(f"freeze_thaw by the {curves}: {weights.unavailable()}")
+            return FreezeThawAdvisor(brief.space, seed, source, curves=curves)
         case {"type": "language"}:
             return language
     return Stranger(str(recipe.get("name", "unknown")))

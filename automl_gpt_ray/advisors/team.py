@@ -16,6 +16,7 @@ from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import PRIORS, Mixture
 from automl_gpt_ray.advisors.recipe import apart
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.curves.competitors import preferred
 from automl_gpt_ray.events import Event
 from automl_gpt_ray.llm.client import LLMClient
 
@@ -50,7 +51,7 @@ def assemble(
         team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
     classical: Advisor = ClassicalAdvisor(brief.space, seed, sampler, limits=brief.request.constraints.limits())
     if by_curves:
-        classical = FreezeThawAdvisor(brief.space, seed)
+        classical = FreezeThawAdvisor(brief.space, seed, curves=preferred())
     else:
         team["local"] = LocalAdvisor(brief.space, seed)
     team["classical"] = apart(classical, brief) if elsewhere else classical

@@ -12,11 +12,33 @@ from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.learned.hybrid import Hybrid
 from automl_gpt_ray.errors import DataError
 
+PREFERRED = Hybrid.name
+"""Chosen by regret in the simulator; see the log of benchmarks."""
+
 _LOG = logging.getLogger(__name__)
 
 
+def preferred() -> str:
+    """Return the name of the kind of model to use before a run tells which is best here; reads no weights."""
+    return FreezeThaw.name if weights.unavailable() else PREFERRED
+
+
+def maker(name: str) -> CurveModelMaker:
+    """Return the maker of a kind of model: `gp`, `network` or `combination`.
+
+    Raises:
+        DataError: The network is asked for and its weights are missing or damaged.
+        KeyError: There is no such kind.
+    """
+    if name == FreezeThaw.name:
+        return FreezeThaw()
+    forecaster = LearnedForecaster.shipped()
+    makers: tuple[CurveModelMaker, ...] = (Alone(forecaster), Hybrid(forecaster))
+    return {each.name: each for each in makers}[name]
+
+
 def competitors() -> list[CurveModelMaker]:
-    """Return the combination, the Gaussian process and the network; the process alone where there is no network.
+    """Return the combination, the network and the Gaussian process; the process alone where there is no network.
 
     Imports torch where it is installed: not for the event loop.
     """
@@ -29,4 +51,4 @@ def competitors() -> list[CurveModelMaker]:
     except DataError as error:
         _LOG.warning("curves are forecast without the network: %s", error)
         return [FreezeThaw()]
-    return [Hybrid(forecaster), FreezeThaw(), Alone(forecaster)]
+    return [Hybrid(forecaster), Alone(forecaster), FreezeThaw()]

@@ -253,7 +253,7 @@ def test_weights_are_read_as_written(tmp_path):
     assert not any(p.requires_grad for n in networks for p in n.parameters())
 
 
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "other", "card", "empty card"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone", "other", "shape", "card", "empty card"])
 def test_damaged_weights_are_refused(tmp_path, damage):
     folder = shipped_copy(tmp_path)
     path, card = folder / "network-1.safetensors", folder / "card.json"
@@ -266,6 +266,8 @@ def test_damaged_weights_are_refused(tmp_path, damage):
         path.unlink()
     elif damage == "other":
         shutil.copy(folder / "network-2.safetensors", path)
+    elif damage == "shape":
+        card.write_text(card.read_text().replace('"width": 32', '"width": 64'))
     else:
         card.write_text("{" if damage == "card" else "{}")
     with pytest.raises(DataError, match="nstall the package again"):

@@ -134,7 +134,7 @@ def test_a_planner_goes_by_the_best():
     planner = Planner(PLAIN, history.max_step, makers=competitors.competitors, gates=lambda: told)
     running = [t.id for t in history.trials if not t.state.ended]
     first = planner.rank(history, asked=running)
-    assert first.source == "combination"
+    assert first.source == competitors.preferred()
     told |= gates(gp=0.5, combination=0.1, network=0.2)
     second = planner.rank(history, asked=running)
     assert second.source == "gp"

@@ -20,6 +20,8 @@ from automl_gpt_ray.curves.predictor import Array, Context, Curve, Forecasts, Qu
 from automl_gpt_ray.curves.scale import Scale
 
 CENTRE = 0.6
+COURSE, RISE = 6, 0.4
+"""Points of a curve that is believed to have ended, and how far below its end it begins, in z."""
 NARROWER = 0.5
 """Of standard deviations for new configurations: the best of hundreds of wide ones always beats going on."""
 
@@ -46,13 +48,15 @@ class NetworkCarrier:
         ends = self.forecaster.ends(self.context, self.scale, asked) if asked else None
         if ends is None:
             return np.full(len(vectors), self.centre), np.ones(len(vectors))
-        return ends.mean, ends.var * self.narrower**2
+        return ends.median, ends.upside * self.narrower**2
 
     def and_also(self, vectors: Array, seen: Array, noise: Array) -> NetworkCarrier:
         """Return what would be believed had these finals been seen too."""
-        last = np.array([float(self.context.max_step)])
-        told = self.scale.invert(seen)
-        ended = (Curve(f"believed-{i}", v, last, told[i : i + 1]) for i, v in enumerate(vectors))
+        # A lone last value would be like no curve that the network was trained on.
+        steps = np.unique(np.geomspace(1, self.context.max_step, COURSE).round())
+        way = 1 - np.log(steps) / max(np.log(self.context.max_step), 1e-9)
+        told = self.scale.invert(seen[:, None] - RISE * way)
+        ended = (Curve(f"believed-{i}", v, steps, told[i]) for i, v in enumerate(vectors))
         return replace(self, context=replace(self.context, curves=(*self.context.curves, *ended)))
 
 
@@ -69,7 +73,7 @@ class NetworkCurves:
 
     def known(self) -> tuple[Array, Array]:
         """Return mean and variance of the final z of each trial of the context, each of shape (curves,)."""
-        return self.ends.mean.copy(), self.ends.var.copy()
+        return self.ends.median.copy(), self.ends.upside.copy()
 
     def reached(self) -> Array:
         """Return z that each trial with a value has reached by now, its noise smoothed away."""

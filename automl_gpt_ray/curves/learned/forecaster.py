@@ -20,14 +20,14 @@ import numpy as np
 from automl_gpt_ray.curves.last_value import LastValue
 from automl_gpt_ray.curves.learned import weights
 from automl_gpt_ray.curves.learned.reading import Reading, read, row
-from automl_gpt_ray.curves.predictor import Array, Context, Curve, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Z90, Array, Context, Curve, Forecasts, Query
 from automl_gpt_ray.curves.scale import Scale
 
 if TYPE_CHECKING:
     from automl_gpt_ray.curves.learned.asking import Asked
     from automl_gpt_ray.curves.learned.model import Network
 
-LEAST = 0.004
+LEAST, LEAST_SD = 0.004, 1e-3
 NAME = "network"
 
 
@@ -37,14 +37,19 @@ class Ends:
     """What the network believes of trials, in z, arrays of shape (curves,).
 
     Attributes:
-        reached: What each has reached by now, its noise smoothed away; the last z.. where it is untried, 0.
+        reached: What each has reached by now, its noise smoothed away; of an untried one nothing.
         mean: Of its final value.
         var: Of its final value.
+        median: Of its final value.
+        upside: Variance of a normal with this median and the same 90 % quantile. What may come out well is
+            judged by it: a trial that may break is not the more promising for that.
     """
 
     reached: Array
     mean: Array
     var: Array
+    median: Array
+    upside: Array
 
 
 @final
@@ -92,11 +97,12 @@ class LearnedForecaster:
         rows = np.array([row(reading, c) for c in curves])
         lost = reading.lost[rows]
         low, middle, high = asked.quantiles[:n].T
-        mean, sd = 0.3 * low + 0.4 * middle + 0.3 * high, np.maximum((high - low) / 2.563, 1e-3)
+        mean, sd = 0.3 * low + 0.4 * middle + 0.3 * high, np.maximum((high - low) / (2 * Z90), LEAST_SD)
         done = reading.last[rows] >= 1.0
         reached = np.where(lost, -1.0, np.where(done, reading.ends[rows], asked.quantiles[n:, 1]))
-        mean = np.where(lost, -1.0, np.where(done, reached, mean))
-        return Ends(reached, mean, np.where(lost, 1e-4, sd) ** 2)
+        mean, middle = (np.where(lost, -1.0, np.where(done, reached, v)) for v in (mean, middle))
+        up = np.where(lost | done, LEAST_SD, np.maximum((high - asked.quantiles[:n, 1]) / Z90, LEAST_SD))
+        return Ends(reached, mean, np.where(lost, LEAST_SD, sd) ** 2, middle, up**2)
 
     def _asked(
         self, context: Context, scale: Scale, curves: Sequence[Curve], steps: Array, clean: float

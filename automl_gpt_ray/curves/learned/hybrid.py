@@ -99,7 +99,7 @@ class LearnedCurves:
 
     def known(self) -> tuple[Array, Array]:
         """Return mean and variance of the final z of each trial of the context, each of shape (curves,)."""
-        mean, var = self.ends.mean.copy(), self.ends.var.copy()
+        mean, var = self.ends.median.copy(), self.ends.upside.copy()
         untried = [i for i, c in enumerate(self.context.curves) if not len(c.steps)]
         if untried:
             vectors = np.stack([self.context.curves[i].vector for i in untried])

@@ -69,7 +69,7 @@ def _levels(draws: Draws, traits: Tensor) -> tuple[Tensor, Tensor]:
     """Return the final level of each trial, best near 1, and how far it failed to learn, in [0, 1]."""
     b = len(traits)
     u = torch.special.ndtr(traits[..., LEVEL])
-    fails = _some(draws, 0.4, b) * draws.uniform(b, 1, low=0.05, high=0.6)
+    fails = _some(draws, 0.5, b) * draws.uniform(b, 1, low=0.05, high=0.75)
     soft = draws.log_uniform(b, 1, low=0.002, high=0.1)
     failed = torch.sigmoid((fails - u) / soft) * (fails > 0)
     v = ((u - fails) / (1 - fails)).clamp(0.0, 1.0)
@@ -86,7 +86,7 @@ def _shape(draws: Draws, traits: Tensor, share: Tensor) -> Tensor:
     spread = draws.log_uniform(b, 1, low=0.1, high=1.5)
     tau = (draws.log_uniform(b, 1, low=0.01, high=1.2) * (spread * traits[..., RATE]).exp()).clamp(2e-3, 5.0)
     power = draws.log_normal(b, 1, sd=0.4) * (0.25 * traits[..., POWER]).exp()
-    delays = _some(draws, 0.3, b) * draws.uniform(b, 1, high=0.4)
+    delays = _some(draws, 0.2, b) * draws.uniform(b, 1, high=0.4)
     delay = (delays * (1 + traits[..., DELAY])).clamp(0.0, 0.95)
     t = (share - delay[..., None]).clamp_min(0.0)
     tau, power = tau[..., None], power[..., None]

@@ -43,6 +43,14 @@ def load(folder: Path = SHIPPED) -> list[Network]:
     return [_network(folder / str(entry["file"]), str(entry["sha256"]), entry["shape"]) for entry in card["networks"]]
 
 
+def fingerprint(folder: Path = SHIPPED) -> str:
+    """Return what tells these networks from others; empty where there are none."""
+    try:
+        return "+".join(str(entry["sha256"])[:12] for entry in _card(folder)["networks"])
+    except DataError:
+        return ""
+
+
 def write(folder: Path, networks: Sequence[Network], card: dict[str, Any]) -> None:
     """Write networks in half precision, and their card with the hashes."""
     from safetensors.torch import save
@@ -81,6 +89,10 @@ def _network(path: Path, sha256: str, shape: dict[str, int]) -> Network:
     if found != sha256:
         problem = Problem(path.name, "must have the SHA-256 of the card", found[:12] + "…", REMEDY)
         raise DataError("curve network", [problem])
-    network = Network(Shape(**shape))
-    network.load_state_dict({name: tensor.float() for name, tensor in read(raw).items()})
+    try:
+        network = Network(Shape(**shape))
+        network.load_state_dict({name: tensor.float() for name, tensor in read(raw).items()})
+    except (RuntimeError, TypeError) as error:
+        problem = Problem(path.name, "must be of the network that the card tells", type(error).__name__, REMEDY)
+        raise DataError("curve network", [problem]) from error
     return network.eval().requires_grad_(False)
