@@ -41,6 +41,7 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry, Journal
+from automl_gpt_ray.lineage import Lineage, LineageEvent, changed
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
 from automl_gpt_ray.spending import Spending
 
@@ -121,7 +122,9 @@ class Book:
         """
         with self._lock:
             if self._snapshot is None:
-                self._snapshot = self._take_snapshot()
+                trials, pending = tuple(self._trials.values()), tuple(self._pending.values())
+                max_step = self.started.max_step if self.started else 1
+                self._snapshot = History(self.objective, trials, pending, self.version, len(self._epochs), max_step)
             return self._snapshot
 
     def trial(self, trial_id: str) -> TrialRecord | None:
@@ -166,19 +169,8 @@ class Book:
                 raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
             self.apply(entry)
 
-    def _take_snapshot(self) -> History:
-        objective = self.objective
-        return History(
-            objective=objective,
-            trials=tuple(self._trials.values()),
-            pending=tuple(self._pending.values()),
-            version=self.version,
-            epoch=len(self._epochs),
-            max_step=self.started.max_step if self.started else 1,
-        )
-
-    def _new_epoch(self) -> None:
-        self._epochs.append(self.version)
+    def _parent(self, trial: TrialRecord) -> TrialRecord | None:
+        return self._trials.get(trial.lineage.parent.trial) if trial.lineage.parent else None
 
     @singledispatchmethod
     def _apply(self, event: Event) -> None:
@@ -228,18 +220,22 @@ class Book:
     @_apply.register
     def _(self, event: TrialStarted) -> None:
         self._pending.pop(event.proposal.id, None)
-        self._trials[event.trial] = TrialRecord(event.trial, event.proposal)
+        trial = self._trials[event.trial] = TrialRecord(event.trial, event.proposal, lineage=Lineage(event.parent))
+        if parent := self._parent(trial):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.after_cloning(parent.last_step))
 
     @_apply.register
     def _(self, event: TrialRequeued) -> None:
         trial = self._trials.pop(event.trial, None)
-        if trial is not None:
+        if trial is not None and (parent := self._parent(trial)):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.without_clone())
+        elif trial is not None:
             self._pending = {trial.proposal.id: trial.proposal, **self._pending}
 
     @_apply.register
     def _(self, event: TrialResumed) -> None:
         trial = self._trials.get(event.trial)
-        if trial is not None and trial.state is TrialState.PAUSED:
+        if trial and trial.state is TrialState.PAUSED:
             self._trials[event.trial] = replace(trial, state=TrialState.RUNNING)
 
     @_apply.register
@@ -261,14 +257,15 @@ class Book:
         seen = (*kept, event.observation)
         if again:
             trial = replace(trial, state=TrialState.RUNNING, failure=None)
-        self._trials[event.trial] = replace(trial, observations=seen)
+        lineage = trial.lineage.after_report(trial.last_step, event.observation.step)
+        self._trials[event.trial] = replace(trial, observations=seen, lineage=lineage)
         value = event.observation.metrics.get(self.objective.metric)
         if self.objective.better(value, self._best):
             self._best = value
             # A leader that only climbs on teaches nothing new: each trial opens one epoch at most.
             if event.trial not in self._leaders:
                 self._leaders.add(event.trial)
-                self._new_epoch()
+                self._epochs.append(self.version)
 
     @_apply.register
     def _(self, event: TrialEnded) -> None:
@@ -283,7 +280,12 @@ class Book:
         if event.failure:
             self._failures[event.failure] += 1
             if self._failures[event.failure] == 1:
-                self._new_epoch()
+                self._epochs.append(self.version)
+
+    @_apply.register
+    def _(self, event: LineageEvent) -> None:
+        if trial := self._trials.get(event.trial):
+            self._trials[event.trial] = replace(trial, lineage=changed(trial.lineage, trial.config, event))
 
     @_apply.register
     def _(self, event: Decision) -> None:

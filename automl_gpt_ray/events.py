@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from automl_gpt_ray.lineage import Origin, RevisionApplied, RevisionAsked, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
 
 REPAIR = "-repair"
@@ -146,7 +147,8 @@ class TrialStarted:
 
     The other fields are what else the choice depended on at that moment: what each source was trusted
     with, why sources could not be asked, whether those are waited for, who goes before all others, and
-    how many new bests and failure classes were too recent for a source to know.
+    how many new bests and failure classes were too recent for a source to know. `parent` is the checkpoint
+    that a clone begins with.
     """
 
     trial: str
@@ -156,6 +158,7 @@ class TrialStarted:
     waits: bool = False
     urgent: tuple[str, ...] = ()
     recent: Mapping[str, int] = field(default_factory=dict)
+    parent: Origin | None = None
     kind: Literal["trial_started"] = "trial_started"
 
 
@@ -270,6 +273,10 @@ Event = (
     | ForecastMade
     | Tested
     | RunEnded
+    | RevisionAsked
+    | RevisionApplied
+    | RevisionJudged
+    | RevisionRolledBack
 )
 
 # NaN and infinity are not JSON: they are written as the texts "NaN" and "Infinity".

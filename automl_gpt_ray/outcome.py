@@ -156,7 +156,7 @@ def summarise(
         trials={"total": len(history.trials), **{s.value: len(history.in_state(s)) for s in TrialState}},
         sources=dict(Counter(t.proposal.source for t in history.trials)),
         failures=dict(Counter(t.failure or "error" for t in history.in_state(TrialState.FAILED))),
-        steps=sum(t.last_step for t in history.trials),
+        steps=sum(t.lineage.steps(t.last_step) for t in history.trials),
         train_seconds=round(sum(t.seconds for t in history.trials), 3),
         wall_seconds=round(wall_seconds, 3),
         llm_calls=spent.calls,
@@ -194,7 +194,7 @@ def _best_fields(book: Book) -> dict[str, Any]:
     point = next(o for o in best.observations if o.step == step)
     return {
         "best_trial": best.id,
-        "best_config": dict(best.config),
+        "best_config": dict(best.lineage.config(best.proposal.config, step)),
         "best_source": best.proposal.source,
         "best_reason": best.proposal.reason,
         "best_step": point.step,

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from automl_gpt_ray.revision import RevisionRule
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -37,6 +39,7 @@ class SteeringRule:
         switch_cost: What pausing one trial and starting another costs, in steps; None measures it.
         gated: Whether the forecasts must earn their say.
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
+        revise: What may be changed about a trial as it trains; None changes nothing.
     """
 
     grace: int | None = None
@@ -45,3 +48,4 @@ class SteeringRule:
     switch_cost: float | None = None
     gated: bool = True
     background: bool = True
+    revise: RevisionRule | None = None

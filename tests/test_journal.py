@@ -39,6 +39,14 @@ from automl_gpt_ray.events import (
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
 from automl_gpt_ray.journal import Journal, read_journal
+from automl_gpt_ray.lineage import (
+    Origin,
+    Revision,
+    RevisionApplied,
+    RevisionAsked,
+    RevisionJudged,
+    RevisionRolledBack,
+)
 from automl_gpt_ray.records import LogPoint, Message, Observation, PredictedLog, Proposal, TrialState, Usage
 
 CONFIG = {"eta": 0.1, "depth": 3, "big": 3.0, "flag": True, "one": 1, "none": None, "text": 'a"b\\\n\u2028é😀'}
@@ -65,6 +73,10 @@ EVENTS = (
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
     ForecastMade("t1", 1, LOG),
+    RevisionAsked("t1", Revision("t1", 2, {"eta": 0.01}, "it diverges", "rules", 0.7, back_to=1)),
+    RevisionApplied("t1", 2, {**CONFIG, "eta": 0.01}, Origin("t1", 1, "/somewhere/checkpoint_000000")),
+    RevisionJudged("t1", 4, "no worse than before"),
+    RevisionRolledBack("t1", 4, 2, CONFIG, "worse than before", Origin("t1", 1)),
 )
 
 

@@ -23,6 +23,7 @@ from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
 from automl_gpt_ray.ray_tune.trial import bind
+from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
 EXPERIMENT = "ray"
@@ -72,12 +73,20 @@ def time_attr(loaded: LoadedJob) -> str:
     return loaded.job.scheduler.time_attr or (STEP if ours else "training_iteration")
 
 
-def steering_rule(job: Job) -> SteeringRule | None:
+def steering_rule(loaded: LoadedJob) -> SteeringRule | None:
     """Return how the job wants its trials steered; None where Ray's schedulers decide."""
-    options = job.scheduler
+    options = loaded.job.scheduler
     if options.type != "freeze_thaw":
         return None
-    return SteeringRule(options.grace, options.eta, options.audit, options.switch_cost)
+    revise = None if options.revise == "none" else revision_rule(loaded)
+    return SteeringRule(options.grace, options.eta, options.audit, options.switch_cost, revise=revise)
+
+
+def revision_rule(loaded: LoadedJob) -> RevisionRule:
+    """Return what may be changed about the job's trials as they train."""
+    model, pace = loaded.model, max(2, round(loaded.brief.max_steps / 10))
+    rules = loaded.job.scheduler.revise == "rules"
+    return RevisionRule(tuple(model.hot), tuple(model.clone), cooldown=pace, patience=pace, rules=rules)
 
 
 def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
@@ -85,7 +94,7 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
     options, brief, job = loaded.job.scheduler, loaded.brief, loaded.job
     if options.type == "none":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    rule = steering_rule(job)
+    rule = steering_rule(loaded)
     if rule:
         return ReviewScheduler(searcher, job.max_concurrent, options.max_paused, rule, time_attr(loaded))
     grace = min(options.grace or 1, brief.max_steps)

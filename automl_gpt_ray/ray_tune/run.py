@@ -125,7 +125,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         seed=job.seed,
         about=about,
     )
-    rule = steering_rule(job)
+    rule = steering_rule(loaded)
     if rule:
         searcher.share(rule)
     return searcher
