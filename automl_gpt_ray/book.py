@@ -20,12 +20,12 @@ from functools import singledispatchmethod
 
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
-    REPAIR,
     AdviceGiven,
     CallFailed,
     CheckpointSaved,
     Decision,
     Event,
+    ForecastMade,
     PromptSent,
     ProposalDropped,
     ReplyReceived,
@@ -42,7 +42,8 @@ from automl_gpt_ray.events import (
 )
 from automl_gpt_ray.journal import Entry, Journal
 from automl_gpt_ray.lineage import Lineage, LineageEvent, changed
-from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.open_calls import OpenCalls
+from automl_gpt_ray.records import History, Objective, PredictedLog, Proposal, TrialRecord, TrialState
 from automl_gpt_ray.spending import Spending
 
 
@@ -55,6 +56,7 @@ class Book:
 
     Attributes:
         seconds: Wall-clock time the run has taken, without the time during which no driver lived.
+        forecasts: Trial to the latest forecast of it, made before a revision that has not been judged yet.
 
     Raises:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
@@ -73,9 +75,10 @@ class Book:
         self.spending = Spending()
         self.tested: Tested | None = None
         self.decisions: list[Decision] = []
+        self.forecasts: dict[str, PredictedLog] = {}
         self._trials: dict[str, TrialRecord] = {}
         self._pending: dict[str, Proposal] = {}
-        self._calls: dict[str, tuple[PromptSent, ReplyReceived | None]] = {}
+        self._calls = OpenCalls()
         self._checkpoints: dict[str, dict[int, str]] = {}
         self._failures: Counter[str] = Counter()
         self._best: float | None = None
@@ -145,7 +148,7 @@ class Book:
     def unread(self) -> list[tuple[PromptSent, ReplyReceived]]:
         """Return the replies that came in but whose proposals did not, oldest first."""
         with self._lock:
-            return [(prompt, reply) for prompt, reply in self._calls.values() if reply]
+            return self._calls.unread()
 
     def epochs_since(self, version: int) -> int:
         """Return how many new bests and new classes of failure came after `version`."""
@@ -186,31 +189,21 @@ class Book:
 
     @_apply.register
     def _(self, event: PromptSent) -> None:
-        # The repair of a reply takes its place: the first one had nothing in it that could be used.
-        self._calls.pop(event.call.removesuffix(REPAIR), None)
-        self._calls[event.call] = (event, None)
-
-    @_apply.register
-    def _(self, event: RunResumed) -> None:
-        self.ended = None
+        self._calls.sent(event)
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:
-        if event.call in self._calls:
-            self._calls[event.call] = (self._calls[event.call][0], event)
+        self._calls.received(event)
         self.spending = self.spending.after(event)
 
     @_apply.register
     def _(self, event: CallFailed) -> None:
-        self._calls.pop(event.call, None)
+        self._calls.failed(event)
         self.spending = replace(self.spending, failures=self.spending.failures + 1)
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
-        # A reply whose proposals were all refused was read too: its problems begin with their ids.
-        ids = [*(p.id for p in event.proposals), *event.problems]
-        for call in [c for c in self._calls if any(i.startswith(f"{event.source}-{c}-") for i in ids)]:
-            del self._calls[call]
+        self._calls.read(event)
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 
     @_apply.register
@@ -234,8 +227,7 @@ class Book:
 
     @_apply.register
     def _(self, event: TrialResumed) -> None:
-        trial = self._trials.get(event.trial)
-        if trial and trial.state is TrialState.PAUSED:
+        if (trial := self._trials.get(event.trial)) and trial.state is TrialState.PAUSED:
             self._trials[event.trial] = replace(trial, state=TrialState.RUNNING)
 
     @_apply.register
@@ -257,6 +249,9 @@ class Book:
         seen = (*kept, event.observation)
         if again:
             trial = replace(trial, state=TrialState.RUNNING, failure=None)
+        if restart := trial.lineage.restart:  # what it left behind is no longer its own
+            saved = self._checkpoints.get(trial.id, {})
+            self._checkpoints[trial.id] = {step: path for step, path in saved.items() if step <= restart.step}
         lineage = trial.lineage.after_report(trial.last_step, event.observation.step)
         self._trials[event.trial] = replace(trial, observations=seen, lineage=lineage)
         value = event.observation.metrics.get(self.objective.metric)
@@ -292,9 +287,14 @@ class Book:
         self.decisions.append(event)
 
     @_apply.register
+    def _(self, event: ForecastMade) -> None:
+        if (trial := self._trials.get(event.trial)) and not trial.lineage.open:
+            self.forecasts[event.trial] = event.log
+
+    @_apply.register
     def _(self, event: Tested) -> None:
         self.tested = event
 
     @_apply.register
-    def _(self, event: RunEnded) -> None:
-        self.ended = event
+    def _(self, event: RunEnded | RunResumed) -> None:
+        self.ended = event if isinstance(event, RunEnded) else None

@@ -59,12 +59,14 @@ class Applied:
         revision: What was asked.
         step: The first step trained with it.
         before: The changed names' values until then.
+        value: The objective when it was applied; None where it was not finite.
         outcome: Whether it was judged, and how.
     """
 
     revision: Revision
     step: int
     before: Values
+    value: float | None = None
     outcome: Literal["open", "kept", "rolled_back"] = "open"
 
 
@@ -104,35 +106,30 @@ class Lineage:
         """The revision in force that has not been judged."""
         return next((a for a in reversed(self.applied) if a.outcome == "open"), None)
 
-    def after_applying(self, step: int, before: Values, config: Values, restart: Origin | None) -> Lineage:
-        """Return the lineage once what was asked took force.
-
-        Args:
-            step: The first step trained with it.
-            before: The configuration until then.
-            config: The configuration from then on.
-            restart: What the trial starts again from, None where it just goes on.
-        """
-        changes = _changes(before, config)
-        applied = self.applied
+    def after_applying(self, before: Values, event: RevisionApplied) -> Lineage:
+        """Return the lineage, `before` in force until then, once what was asked took force."""
+        changes = _changes(before, event.config)
+        old = {name: before[name] for name in changes if name in before}
+        # An open revision that the next one overtook is part of what that is compared with.
+        applied = self.after_judging("kept").applied
         if self.asked is not None:
-            applied += (Applied(self.asked, step, {n: before[n] for n in changes if n in before}),)
-        scheduled = _from(self.schedule, step, changes)
-        return replace(self, asked=None, applied=applied, schedule=scheduled, restart=restart)
+            applied += (Applied(self.asked, event.step, old, event.value),)
+        scheduled = _from(self.schedule, event.step, changes)
+        return replace(self, asked=None, applied=applied, schedule=scheduled, restart=event.restart)
 
     def after_judging(self, outcome: Literal["kept", "rolled_back"]) -> Lineage:
         """Return the lineage once the open revision was judged."""
         judged = self.open
         return replace(self, applied=tuple(replace(a, outcome=outcome) if a is judged else a for a in self.applied))
 
-    def after_rolling_back(self, step: int, before: Values, config: Values, restart: Origin | None) -> Lineage:
-        """Return the lineage once the open revision was rolled back; arguments as in `after_applying`."""
-        scheduled = _from(self.schedule, step, _changes(before, config))
-        return replace(self.after_judging("rolled_back"), schedule=scheduled, restart=restart)
+    def after_rolling_back(self, before: Values, event: RevisionRolledBack) -> Lineage:
+        """Return the lineage, `before` in force until then, once the open revision was rolled back."""
+        scheduled = _from(self.schedule, event.since, _changes(before, event.config))
+        return replace(self.after_judging("rolled_back"), schedule=scheduled, restart=event.restart)
 
     def after_cloning(self, step: int) -> Lineage:
         """Return the lineage of a parent, which ended at `step`, once its clone began."""
-        applied = (Applied(self.asked, step + 1, {}, "kept"),) if self.asked else ()
+        applied = (Applied(self.asked, step + 1, {}, outcome="kept"),) if self.asked else ()
         return replace(self, asked=None, applied=self.applied + applied)
 
     def without_clone(self) -> Lineage:
@@ -170,13 +167,14 @@ class RevisionAsked:
 class RevisionApplied:
     """What was asked is in force: `step` is the first one trained with it, `config` what is trained from there on.
 
-    `restart` is the checkpoint that the trial goes back to for it.
+    `restart` is the checkpoint that the trial goes back to for it; `value` is the objective as it was then.
     """
 
     trial: str
     step: int
     config: Values
     restart: Origin | None = None
+    value: float | None = None
     kind: Literal["revision_applied"] = "revision_applied"
 
 
@@ -212,11 +210,11 @@ def changed(lineage: Lineage, config: Values, event: LineageEvent) -> Lineage:
         case RevisionAsked():
             return replace(lineage, asked=event.revision)
         case RevisionApplied():
-            return lineage.after_applying(event.step, config, event.config, event.restart)
+            return lineage.after_applying(config, event)
         case RevisionJudged():
             return lineage.after_judging("kept")
         case RevisionRolledBack():
-            return lineage.after_rolling_back(event.since, config, event.config, event.restart)
+            return lineage.after_rolling_back(config, event)
 
 
 def _changes(before: Values, config: Values) -> dict[str, str | int | float | bool | None]:

@@ -133,8 +133,8 @@ def judged(
 ) -> Judgement | None:
     """Return how the open revision of `trial` turned out; None where there is none or it is too early to say.
 
-    It failed where the best value since is worse than the last one before it, or worse than the 80 % interval
-    that was forecast without it; at once where the latest value is not finite.
+    It failed where the best value since is worse than the one when it was applied, or worse than the 80 % interval
+    that was forecast without it; at once where a finite value is followed by one that is not.
 
     Args:
         trial: As it is now.
@@ -146,16 +146,18 @@ def judged(
     since = applied and _since(trial, applied, objective.metric)
     if not applied or not since:
         return None
-    if not math.isfinite(since[-1][1]):
-        return Judgement(True, f"{objective.metric} is {since[-1][1]} since the revision")
-    if since[-1][0] - applied.step + 1 < rule.patience:
+    step, last = since[-1]
+    if applied.value is not None and not math.isfinite(last):
+        return Judgement(True, f"{objective.metric} is {last} since the revision")
+    if step - applied.step + 1 < rule.patience:
         return None
     best = objective.best(value for _, value in since)
-    before = [v for s, v in trial.curve(objective.metric) if s < applied.step and math.isfinite(v)]
-    if before and objective.better(before[-1], best):
-        return Judgement(True, f"{objective.metric} {best:.6g} since the revision, {before[-1]:.6g} before it")
+    if applied.value is None:
+        return Judgement(False, f"there was no {objective.metric} before it that would be better")
+    if best is None or objective.better(applied.value, best):
+        return Judgement(True, f"{objective.metric} {best:.6g} since the revision, {applied.value:.6g} before it")
     if forecast is not None and forecast.metric == objective.metric:
-        point = forecast.at(since[-1][0])
+        point = forecast.at(step)
         floor = point.low if objective.mode == "max" else point.high
         if objective.better(floor, best):
             reason = f"{objective.metric} {best:.6g} since the revision, at worst {floor:.6g} expected without it"

@@ -126,6 +126,11 @@ class Steering:
             self._said = asked, self._next(self._book.history(), starts, ranking)
         return self._said[1]
 
+    @property
+    def trusted(self) -> bool:
+        """Whether the planner's forecasts have earned a say."""
+        return self._trusted
+
     def least_promising(self, count: int) -> list[str]:
         """Return up to `count` paused trials that promise least; never the best so far."""
         history, ranking = self._book.history(), self._ranking

@@ -27,7 +27,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("brief",),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "llm.client", "curves"),
-    ("llm", "audit", "book", "outcome", "advisors.advisor", "advisors.classical"),
+    ("llm", "audit", "book", "open_calls", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
         "demand",

@@ -63,7 +63,10 @@ def asked(book, changes, rule=RULE, **options):
 
 
 def apply(book, step, restart=None, **changes):
-    book.record(RevisionApplied("t", step, {**book.trial("t").config, **changes}, restart))
+    trial = book.trial("t")
+    book.record(
+        RevisionApplied("t", step, {**trial.config, **changes}, restart, trial.observations[-1].metrics["score"])
+    )
 
 
 def test_a_revision_is_written_down_as_it_was_checked():

@@ -26,6 +26,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
 from automl_gpt_ray.ray_tune.results import step_of
+from automl_gpt_ray.ray_tune.revising import Revising, revising_of
 from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.steering import Steering
@@ -88,6 +89,7 @@ class ReviewScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._slots, self._max_paused, self._time_attr = slots, max_paused, time_attr
         self._desk: Desk | None = None
+        self._revising: Revising | None = None
         if searcher is not None:
             searcher.share(rule or SteeringRule())
 
@@ -99,6 +101,9 @@ class ReviewScheduler(FIFOScheduler):
                 self._desk.slots = self._slots_of(trial)
         if self._desk is not None:
             self._settle(trial)
+            self._revising = self._revising or revising_of(self._desk, trial)
+        if self._revising is not None:
+            self._revising.settle(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Let the trial go on, or pause it where something else promises more."""
@@ -110,6 +115,8 @@ class ReviewScheduler(FIFOScheduler):
         known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
         if step >= desk.book.history().max_step:
             return TrialScheduler.STOP
+        if self._revising is not None and (told := self._revising.after(trial, result)):
+            return told
         choice = desk.steering.after(trial.trial_id)
         if choice is None or known is None:
             return TrialScheduler.CONTINUE
@@ -122,14 +129,18 @@ class ReviewScheduler(FIFOScheduler):
         pending = next((trial for trial in trials if trial.status == Trial.PENDING), None)
         if desk is None or desk.steering is None or pending is not None or not free_slots(desk):
             return pending
-        choice = desk.steering.next()
         paused = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PAUSED]
+        if self._revising is not None and (revised := self._revising.due(paused)):
+            return revised
+        choice = desk.steering.next()
         if choice.action == "end":
             self._end(tune_controller, paused, choice)
             return None
         self._let_go(tune_controller, paused)
         chosen = next((trial for trial in paused if trial.trial_id == choice.trial), None)
         if chosen is not None:
+            if self._revising is not None:
+                self._revising.resumes(chosen)
             desk.book.record(TrialResumed(chosen.trial_id, choice.reason))
         return chosen
 

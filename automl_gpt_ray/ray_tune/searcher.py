@@ -33,10 +33,11 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation
+from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation, told_already
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.revision import heir
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering, steer
@@ -135,8 +136,7 @@ class LLMSearch(Searcher):
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
         self._rays = rays_limits(spec)
-        if self._space is not None:
-            # A Model Card gave the space: `param_space` may hold constants but no second space.
+        if self._space is not None:  # of a Model Card: `param_space` may hold constants but no second space
             return not from_ray(config).searched
         self._space = from_ray(config, self._default)
         return True
@@ -159,7 +159,9 @@ class LLMSearch(Searcher):
         supply, limits = self._supply or self._start(), self.limits
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
-        proposal = supply.take(trial_id) if not limits.ending(supply) and new_is_due(self) else None
+        proposal = heir(self.book, trial_id) if self.rule and not limits.failed else None
+        if proposal is None and not limits.ending(supply) and new_is_due(self):
+            proposal = supply.take(trial_id)
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))
         if proposal is None:
@@ -199,15 +201,14 @@ class LLMSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None or trial_id in self.closed or (trial.state.ended and result is None and not error):
+        if trial is None or trial_id in self.closed or (not error and told_already(trial, result)):
             return
         state, failure = TrialState.STOPPED, None
         if error:
             state, failure = TrialState.FAILED, failure_of(trial, self.brief.objective.metric)
         elif result:
             seen = observation(result, self._step_key)
-            # Ray ends a trial with its last result. One we know already means that the trainable
-            # returned; a new one means that a scheduler or stopper ended it there.
+            # Ray ends a trial with its last result: the trainable returned if we know it, else somebody ended it.
             returned = bool(trial.observations) and trial.last_step == seen.step
             if not returned:
                 self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
@@ -254,8 +255,7 @@ class LLMSearch(Searcher):
     @property
     def book_path(self) -> Path:
         """Where the journal lies."""
-        if self._journal_folder is None:
-            self._journal_folder = Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
+        self._journal_folder = self._journal_folder or Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
         return self._journal_folder / FILE_NAME
 
     @property
