@@ -102,6 +102,11 @@ class Lineage:
         return max(0, last_step - (self.parent.step if self.parent else 0)) + self.redone
 
     @property
+    def leaves(self) -> bool:
+        """Whether the trial makes way for a clone."""
+        return self.asked is not None and self.asked.structural
+
+    @property
     def open(self) -> Applied | None:
         """The revision in force that has not been judged."""
         return next((a for a in reversed(self.applied) if a.outcome == "open"), None)

@@ -16,6 +16,7 @@ Ray, it is a plain mapping. Knows neither who revises nor why.
 from __future__ import annotations
 
 import logging
+import math
 import sys
 import time
 import warnings
@@ -89,14 +90,15 @@ class Live(Mapping[str, Any]):
         self._notice = Notice(0)
         self._actor: Any = None
         self._shared = False
-        self._asked_at, self._cost_s = 0.0, 0.0
+        self._asked_at, self._cost_s, self._asked_before = 0.0, math.inf, False
         if trial is not None:
             self.refresh()
 
     def __getitem__(self, name: str) -> Any:
         if self._trial is not None and not self._shared:
             now = time.monotonic()
-            if now - self._asked_at >= max(_LEAST_S, self._cost_s / _SHARE):
+            cost = self._cost_s if self._cost_s < math.inf else 0.0
+            if now - self._asked_at >= max(_LEAST_S, cost / _SHARE):
                 self.refresh()
         return self._config[name]
 
@@ -123,7 +125,9 @@ class Live(Mapping[str, Any]):
         began = time.monotonic()
         found = self._ask_together() if self._shared else self._ask()
         self._asked_at = time.monotonic()
-        self._cost_s = self._asked_at - began
+        # The first time, the board is looked for and may be starting: that is not what asking costs.
+        took = self._asked_at - began if self._asked_before else math.inf
+        self._cost_s, self._asked_before = min(self._cost_s, took), True
         if found is None or found.version <= self._notice.version:
             return False
         before = dict(_flat(self._config))

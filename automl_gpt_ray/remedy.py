@@ -2,8 +2,9 @@
 
 One rule, for the commonest mistake: a learning rate that is far too high. A trial diverges where its objective or
 its training loss is not finite, or where both have become much worse than they were; it is stuck where its loss
-stays as it is and it is no better than a guess, or far worse than predicted or than its peers. Its learning rate is then lowered as far as is allowed at once, and it goes
-back to before the damage. Nothing is revised on a plateau: a schedule or a pause serves that better. Pure.
+stays as it is and it is no better than a guess, or far worse than predicted or than its peers. Its learning rate is
+then lowered as far as is allowed at once, and it goes back to before the damage. Nothing is revised on a plateau: a
+schedule or a pause serves that better. Pure.
 """
 
 from __future__ import annotations

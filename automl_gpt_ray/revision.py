@@ -184,7 +184,8 @@ def heir(book: Book, trial_id: str) -> Proposal | None:
         JournalError: It could not be written down.
     """
     with book.lock:
-        parent = next((t for t in book.history().trials if _leaves(t)), None)
+        ended = book.history().in_state(TrialState.STOPPED)
+        parent = next((trial for trial in ended if trial.lineage.leaves), None)
         revision = parent.lineage.asked if parent else None
         if parent is None or revision is None:
             return None
@@ -199,12 +200,6 @@ def inherited(parent: TrialRecord, revision: Revision) -> Proposal:
     """Return the proposal of the clone that a structural revision makes of `parent`."""
     name = f"{SOURCE}-{parent.id}-{len(parent.lineage.applied)}"
     return Proposal(name, {**parent.config, **revision.changes}, revision.reason, SOURCE)
-
-
-def _leaves(trial: TrialRecord) -> bool:
-    """Return whether a clone of an ended trial is due."""
-    revision = trial.lineage.asked
-    return trial.state is TrialState.STOPPED and revision is not None and revision.structural
 
 
 def _due(trial: TrialRecord, rule: RevisionRule) -> Problem | None:

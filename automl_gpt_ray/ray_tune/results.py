@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from automl_gpt_ray.records import Observation, TrialRecord, TrialState
+from automl_gpt_ray.records import Observation, TrialRecord
 
 STEP, SECONDS = "step", "seconds"
 """Keys under which a trainable may report its own step and training seconds; they survive restarts."""
@@ -40,11 +40,6 @@ def failure_of(trial: TrialRecord, metric: str) -> str:
     """Return the class of failure that a trial's own reports tell: `nan` or `error`."""
     values = trial.curve(metric)
     return "nan" if values and values[-1][1] != values[-1][1] else "error"
-
-
-def told_already(trial: TrialRecord, result: Mapping[str, Any] | None) -> bool:
-    """Return whether the end of a trial is known; Ray hands the last result of one that somebody stopped again."""
-    return trial.state.ended and (result is None or trial.state is TrialState.STOPPED)
 
 
 class Clocks:

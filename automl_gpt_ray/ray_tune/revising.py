@@ -23,7 +23,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.events import CheckpointSaved, TrialEnded, TrialResumed
+from automl_gpt_ray.events import CheckpointSaved, Decision, TrialEnded, TrialResumed
 from automl_gpt_ray.lineage import Origin, Revision, RevisionApplied, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.live import Notice, put
 from automl_gpt_ray.ray_tune.board import Board
@@ -99,6 +99,12 @@ class Revising:
             return None
         return self._begin(trial, known, asked)
 
+    def ended(self, trial: Trial) -> None:
+        """Note the last checkpoint of a trial whose clone goes on from it."""
+        known = self._desk.book.trial(trial.trial_id)
+        if known is not None and known.lineage.leaves:
+            self._note_checkpoint(trial, known.last_step)
+
     def due(self, paused: list[Trial]) -> Trial | None:
         """Return the paused trial that was only paused to go back, and goes on before any other."""
         for trial in paused:
@@ -127,10 +133,8 @@ class Revising:
             return None
         notice = self._board.notice(name)
         # Ray saves a checkpoint after its result was told. Of a trial that was sent back it still has an old one.
-        if trial.checkpoint is not None and len(known.observations) > 1 and not notice.sent:
-            path, step = trial.checkpoint.path, known.observations[-2].step
-            if path not in book.checkpoints(name).values():
-                book.record(CheckpointSaved(name, step, path))
+        if len(known.observations) > 1 and not notice.sent:
+            self._note_checkpoint(trial, known.observations[-2].step)
         if notice.sent and result.get(_CHECKPOINTED):
             self._board.post(name, replace(notice, sent=False, start=None))  # its own checkpoints count from now on
         asked, posted = known.lineage.asked, self._waiting.get(name)
@@ -139,6 +143,11 @@ class Revising:
             before = known.observations[-2] if len(known.observations) > 1 else None
             self._apply(trial, known, known.last_step, asked, None, before)
         return book.trial(name)
+
+    def _note_checkpoint(self, trial: Trial, step: int) -> None:
+        saved = trial.checkpoint.path if trial.checkpoint is not None else ""
+        if saved and saved not in self._desk.book.checkpoints(trial.trial_id).values():
+            self._desk.book.record(CheckpointSaved(trial.trial_id, step, saved))
 
     def _judge(self, trial: Trial, known: TrialRecord) -> str | None:
         book, steering, applied = self._desk.book, self._desk.steering, known.lineage.open
@@ -165,8 +174,9 @@ class Revising:
 
     def _begin(self, trial: Trial, known: TrialRecord, asked: Revision) -> str | None:
         if asked.structural:
-            reason = f"goes on as a clone: {asked.reason}"
-            self._desk.book.record(TrialEnded(known.id, TrialState.STOPPED, message=reason))
+            # It has ended when Ray has saved its last checkpoint, and tells the searcher so.
+            told = (known.id, "clone", asked.reason, asked.by, known.last_step, asked.predicted)
+            self._desk.book.record(Decision(*told))
             return TrialScheduler.STOP
         if asked.back_to is None:
             self._waiting[known.id] = self._post(known.id, _revised(known, {**known.config, **asked.changes}))

@@ -123,6 +123,11 @@ class ReviewScheduler(FIFOScheduler):
         self._decide(known, PAUSE, choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
 
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Note what a clone of the trial goes on from."""
+        if self._revising is not None:
+            self._revising.ended(trial)
+
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the paused trial that is due a free worker, or a pending trial."""
         desk, trials = self._desk, tune_controller.get_trials()

@@ -33,7 +33,7 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation, told_already
+from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
@@ -201,7 +201,7 @@ class LLMSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None or trial_id in self.closed or (not error and told_already(trial, result)):
+        if trial is None or trial_id in self.closed or (trial.state.ended and result is None and not error):
             return
         state, failure = TrialState.STOPPED, None
         if error:
@@ -212,7 +212,8 @@ class LLMSearch(Searcher):
             returned = bool(trial.observations) and trial.last_step == seen.step
             if not returned:
                 self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
-            state = TrialState.COMPLETED if returned or seen.step >= self.brief.max_steps else TrialState.STOPPED
+            whole = seen.step >= self.brief.max_steps or (returned and not trial.lineage.leaves)
+            state = TrialState.COMPLETED if whole else TrialState.STOPPED
         self.book.record(TrialEnded(trial_id, state, failure))
         self.limits.saw(trial_id)
         if self._supply:

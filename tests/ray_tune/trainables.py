@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ray import tune
 
+from automl_gpt_ray.live import live
+
 
 def quadratic(config):
     """Reaches -(log10(lr) + 2)^2 over ten steps; larger is better."""
@@ -59,3 +61,34 @@ def leisurely(config):
     for step in range(1, 41):
         time.sleep(0.05)
         tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
+
+
+def revisable(config):
+    """Climbs by its rate, and falls by it where that is above 0.5; tells what each step was trained with.
+
+    `crash` is a file: where it is not there yet, it is made and the trial dies at step 8.
+    """
+    hp = live(config)
+    done, value = 0, 0.0
+    if checkpoint := hp.checkpoint():
+        with checkpoint.as_directory() as folder:
+            done, value = json.loads((Path(folder) / "state.json").read_text())
+    for step in range(done + 1, 13):
+        rate = hp["opt"]["lr"]
+        value += rate if rate <= 0.5 else -rate
+        if step == 8 and hp.get("crash") and not Path(hp["crash"]).exists():
+            Path(hp["crash"]).touch()
+            raise RuntimeError("its node died")
+        told = {"score": value, "rate": rate, "batch": hp["batch"], "began": done, "step": step, "seconds": step}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.json").write_text(json.dumps([step, value]))
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+        hp.refresh()
+
+
+def unhurried(config):
+    """As `revisable`, without a checkpoint and without asking for what is new: reading does."""
+    hp = live(config)
+    for step in range(1, 13):
+        time.sleep(0.05)
+        tune.report({"score": hp["opt"]["lr"], "rate": hp["opt"]["lr"], "step": step, "seconds": step})
