@@ -227,8 +227,7 @@ class LLMSearch(Searcher):
         """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
-        known = known_trials(Path(checkpoint_path).parent)
-        if known is not None:
+        if (known := known_trials(Path(checkpoint_path).parent)) is not None:
             self.reconcile(known)
 
     def reconcile(self, known: Mapping[str, bool]) -> None:
