@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from automl_gpt_ray.records import Observation, TrialRecord
+from automl_gpt_ray.records import Observation, TrialRecord, TrialState
 
 STEP, SECONDS = "step", "seconds"
 """Keys under which a trainable may report its own step and training seconds; they survive restarts."""
@@ -40,6 +40,12 @@ def failure_of(trial: TrialRecord, metric: str) -> str:
     """Return the class of failure that a trial's own reports tell: `nan` or `error`."""
     values = trial.curve(metric)
     return "nan" if values and values[-1][1] != values[-1][1] else "error"
+
+
+def is_told(trial: TrialRecord, seen: Observation) -> bool:
+    """Return whether `seen` is the last observation told again, and not one of a trial that was sent back since."""
+    again = trial.lineage.restart is not None and trial.state is TrialState.RUNNING
+    return (trial.last_step, trial.seconds) == (seen.step, seen.seconds) and not again
 
 
 class Clocks:

@@ -33,7 +33,7 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, failure_of, observation
+from automl_gpt_ray.ray_tune.results import Clocks, failure_of, is_told, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
@@ -191,8 +191,8 @@ class LLMSearch(Searcher):
         if trial is None or trial_id in self.closed:
             return
         seen = self._clocks.total(trial, observation(result, self._step_key))
-        if (trial.last_step, trial.seconds) == (seen.step, seen.seconds):
-            return  # the scheduler has told it
+        if is_told(trial, seen):  # by the scheduler
+            return
         self.book.record(ResultReported(trial_id, seen))
         self.limits.saw(trial_id)
         if self._steering:

@@ -23,6 +23,23 @@ DEFAULT = {"opt": {"lr": 0.1}, "batch": 16}
 RULE = RevisionRule(hot=("opt/lr",), clone=("batch",), patience=3)
 
 
+class AsksAll(tune.Callback):
+    """Asks for a change of every trial at every turn."""
+
+    def __init__(self, search):
+        self.search, self.found = search, []
+
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        book = self.search.book
+        known = book.trial(trial.trial_id)
+        back = 2 if result["step"] in (6, 7) else None
+        changes = {"opt/lr": known.config["opt/lr"] * (1.1 if len(self.found) % 2 else 0.9)}
+        told = {"reason": "to see", "by": "test", "back_to": back}
+        rule = RevisionRule(hot=("opt/lr",), cooldown=2, most=4)
+        found = ask(book, trial.trial_id, changes, self.search.brief.space, rule, **told)
+        self.found += [found] if isinstance(found, Revision) else []
+
+
 class Asks(tune.Callback):
     """Asks for one change of the first trial once it has reported a step."""
 
@@ -154,4 +171,33 @@ def test_a_structural_change_is_a_clone_from_the_checkpoint(local_ray, tmp_path)
     assert search.limits.used().steps == STEPS
     assert len(grid) == 2
     assert len(events(search, RevisionAsked)) == 1
+    search.close()
+
+
+def test_trials_that_freeze_thaw_and_change_were_trained_with_what_the_journal_says(local_ray, tmp_path):
+    search = LLMSearch(max_steps=STEPS, step_key="step", journal=tmp_path / "run")
+    steering = SteeringRule(gated=False, audit=0.0, revise=RevisionRule(hot=("opt/lr",), patience=2))
+    asks = AsksAll(search)
+    grid = tune.Tuner(
+        tune.with_resources(revisable, {"cpu": 1}),
+        param_space=SPACE,
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max",
+            num_samples=8,
+            search_alg=search,
+            scheduler=ReviewScheduler(search, rule=steering, time_attr="step"),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="exp", verbose=0, callbacks=[asks]),
+    ).fit()
+    assert not grid.errors
+    history = search.book.history()
+    assert all(trial.state.ended for trial in history.trials)
+    assert any(d.action == "pause" for d in search.book.decisions)
+    assert len(asks.found) > 8
+    assert sum(len(trial.lineage.applied) for trial in history.trials) > 8
+    assert any(trial.lineage.redone for trial in history.trials)
+    for trial in history.trials:
+        check_schedule(trial)
     search.close()
