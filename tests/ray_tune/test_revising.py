@@ -43,15 +43,15 @@ class AsksAll(tune.Callback):
 class Asks(tune.Callback):
     """Asks for one change of the first trial once it has reported a step."""
 
-    def __init__(self, search, step, changes, **options):
-        self.search, self.step, self.changes, self.options = search, step, changes, options
+    def __init__(self, search, step, changes, rule=RULE, **options):
+        self.search, self.step, self.changes, self.rule, self.options = search, step, changes, rule, options
         self.found = None
 
     def on_trial_result(self, iteration, trials, trial, result, **info):
         book = self.search.book
         if self.found is None and trial.trial_id == book.history().trials[0].id and result["step"] >= self.step:
             told = {"reason": "to see", "by": "test", **self.options}
-            self.found = ask(book, trial.trial_id, self.changes, self.search.brief.space, RULE, **told)
+            self.found = ask(book, trial.trial_id, self.changes, self.search.brief.space, self.rule, **told)
 
 
 def fit(folder, trainable, step, changes, samples=1, space=(), failures=0, **options):

@@ -66,7 +66,8 @@ def leisurely(config):
 def revisable(config):
     """Climbs by its rate, and falls by it where that is above 0.5; tells what each step was trained with.
 
-    `crash` is a file: where it is not there yet, it is made and the trial dies at step 8.
+    `crash` is a file: where it is not there yet, it is made and the trial dies at step 8. `pause` is the seconds
+    that a step takes.
     """
     hp = live(config)
     done, value = 0, 0.0
@@ -75,6 +76,7 @@ def revisable(config):
             done, value = json.loads((Path(folder) / "state.json").read_text())
     for step in range(done + 1, 13):
         rate = hp["opt"]["lr"]
+        time.sleep(hp.get("pause", 0.0))
         value += rate if rate <= 0.5 else -rate
         if step == 8 and hp.get("crash") and not Path(hp["crash"]).exists():
             Path(hp["crash"]).touch()
