@@ -11,10 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from automl_gpt_ray.events import Decision
-from automl_gpt_ray.records import History, TrialState
+from automl_gpt_ray.records import History, TrialRecord, TrialState
 
-AUDIT, PAUSE, STOP = "audit", "pause", "stop"
+AUDIT, PAUSE, STOP, REVISE = "audit", "pause", "stop", "revise"
 """Actions of decisions about trials."""
+ADVISED, DISCARDED = "advised", "discarded"
+"""Actions of decisions that were not followed, and that came too late."""
+FORGET = "forget"
+"""Action of a decision that a paused trial loses its checkpoint."""
 Z95 = 1.959963984540054
 
 
@@ -29,6 +33,8 @@ class Audit:
         low: Lower end of the 95 % interval of the share that is wrong (Wilson 1927), in [0, 1].
         high: Its upper end; 1 where nothing was audited.
         steps_saved: Steps that the paused and stopped trials were not trained.
+        shortfall: By how much the audited trials missed the best value of the run on average, in units of the metric:
+            what a step spent on them brought less than the same spent on the best. None where none has ended.
     """
 
     paused: int
@@ -37,6 +43,7 @@ class Audit:
     low: float
     high: float
     steps_saved: int
+    shortfall: float | None = None
 
 
 def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
@@ -50,7 +57,15 @@ def audit_of(history: History, decisions: Sequence[Decision]) -> Audit | None:
     wrong = sum(1 for trial in ended if best is not None and trial.id == best.id)
     low, high = _interval(wrong, len(ended))
     saved = sum(history.max_step - t.last_step for t in history.trials if t.id in held)
-    return Audit(len(held - chosen), len(ended), wrong, low, high, saved)
+    return Audit(len(held - chosen), len(ended), wrong, low, high, saved, _shortfall(history, ended))
+
+
+def _shortfall(history: History, ended: Sequence[TrialRecord]) -> float | None:
+    best = history.best.value(history.objective) if history.best else None
+    values = [v for trial in ended if (v := trial.value(history.objective)) is not None]
+    if best is None or not values:
+        return None
+    return sum(history.objective.sign * (best - value) for value in values) / len(values)
 
 
 def _interval(count: int, of: int) -> tuple[float, float]:

@@ -25,11 +25,11 @@ from automl_gpt_ray.events import (
     CheckpointSaved,
     Decision,
     Event,
-    ForecastMade,
     PromptSent,
     ProposalDropped,
     ReplyReceived,
     ResultReported,
+    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -43,7 +43,7 @@ from automl_gpt_ray.events import (
 from automl_gpt_ray.journal import Entry, Journal
 from automl_gpt_ray.lineage import Lineage, LineageEvent, changed
 from automl_gpt_ray.open_calls import OpenCalls
-from automl_gpt_ray.records import History, Objective, PredictedLog, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
 from automl_gpt_ray.spending import Spending
 
 
@@ -56,7 +56,6 @@ class Book:
 
     Attributes:
         seconds: Wall-clock time the run has taken, without the time during which no driver lived.
-        forecasts: Trial to the latest forecast of it, made before a revision that has not been judged yet.
 
     Raises:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
@@ -75,7 +74,6 @@ class Book:
         self.spending = Spending()
         self.tested: Tested | None = None
         self.decisions: list[Decision] = []
-        self.forecasts: dict[str, PredictedLog] = {}
         self._trials: dict[str, TrialRecord] = {}
         self._pending: dict[str, Proposal] = {}
         self._calls = OpenCalls()
@@ -197,13 +195,18 @@ class Book:
         self.spending = self.spending.after(event)
 
     @_apply.register
+    def _(self, event: ReviewsRead) -> None:
+        self._calls.close(event.call)
+
+    @_apply.register
     def _(self, event: CallFailed) -> None:
-        self._calls.failed(event)
+        self._calls.close(event.call)
         self.spending = replace(self.spending, failures=self.spending.failures + 1)
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
-        self._calls.read(event)
+        # A reply whose proposals were all refused was read too: its problems begin with their ids.
+        self._calls.close_named(event.source, [*(p.id for p in event.proposals), *event.problems])
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 
     @_apply.register
@@ -285,11 +288,6 @@ class Book:
     @_apply.register
     def _(self, event: Decision) -> None:
         self.decisions.append(event)
-
-    @_apply.register
-    def _(self, event: ForecastMade) -> None:
-        if (trial := self._trials.get(event.trial)) and not trial.lineage.open:
-            self.forecasts[event.trial] = event.log
 
     @_apply.register
     def _(self, event: Tested) -> None:

@@ -13,6 +13,7 @@ from pydantic import ConfigDict, Field, TypeAdapter
 
 from automl_gpt_ray.lineage import Origin, RevisionApplied, RevisionAsked, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
+from automl_gpt_ray.review import Review, Subject
 
 REPAIR = "-repair"
 """Ends the call id of the second attempt at a reply."""
@@ -63,8 +64,8 @@ class PromptSent:
     """A language model is about to be asked.
 
     `tokens` is the estimate of `prompts.tokens`, `max_tokens` the limit on it; `informed` tells whether
-    the advisor looks at the optimiser's insight. With the brief, the seed and the history of that version
-    they give the prompt again.
+    the advisor looks at the optimiser's insight, `subjects` which trials a review is asked of. With the brief,
+    the seed and the history of that version they give the prompt again.
     """
 
     call: str
@@ -75,6 +76,7 @@ class PromptSent:
     tokens: int = 0
     max_tokens: int | None = None
     informed: bool = False
+    subjects: tuple[Subject, ...] = ()
     kind: Literal["prompt"] = "prompt"
 
 
@@ -237,6 +239,16 @@ class ForecastMade:
 
 
 @dataclass(frozen=True)
+class ReviewsRead:
+    """What a reply says of running trials; `problems` are what was wrong with the rest of it."""
+
+    call: str
+    reviews: tuple[Review, ...]
+    problems: tuple[str, ...] = ()
+    kind: Literal["reviews"] = "reviews"
+
+
+@dataclass(frozen=True)
 class Tested:
     """The chosen trial was scored on held-out test data."""
 
@@ -273,6 +285,7 @@ Event = (
     | ForecastMade
     | Tested
     | RunEnded
+    | ReviewsRead
     | RevisionAsked
     | RevisionApplied
     | RevisionJudged

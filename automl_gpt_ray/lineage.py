@@ -60,6 +60,7 @@ class Applied:
         step: The first step trained with it.
         before: The changed names' values until then.
         value: The objective when it was applied; None where it was not finite.
+        floor: What the objective was expected to be at worst, without it, by the time it is judged.
         outcome: Whether it was judged, and how.
     """
 
@@ -67,6 +68,7 @@ class Applied:
     step: int
     before: Values
     value: float | None = None
+    floor: float | None = None
     outcome: Literal["open", "kept", "rolled_back"] = "open"
 
 
@@ -118,7 +120,7 @@ class Lineage:
         # An open revision that the next one overtook is part of what that is compared with.
         applied = self.after_judging("kept").applied
         if self.asked is not None:
-            applied += (Applied(self.asked, event.step, old, event.value),)
+            applied += (Applied(self.asked, event.step, old, event.value, event.floor),)
         scheduled = _from(self.schedule, event.step, changes)
         return replace(self, asked=None, applied=applied, schedule=scheduled, restart=event.restart)
 
@@ -172,7 +174,8 @@ class RevisionAsked:
 class RevisionApplied:
     """What was asked is in force: `step` is the first one trained with it, `config` what is trained from there on.
 
-    `restart` is the checkpoint that the trial goes back to for it; `value` is the objective as it was then.
+    `restart` is the checkpoint that the trial goes back to for it; `value` is the objective as it was then,
+    `floor` what it was expected to be at worst without the revision by the time that is judged.
     """
 
     trial: str
@@ -180,6 +183,7 @@ class RevisionApplied:
     config: Values
     restart: Origin | None = None
     value: float | None = None
+    floor: float | None = None
     kind: Literal["revision_applied"] = "revision_applied"
 
 

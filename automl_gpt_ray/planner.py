@@ -2,7 +2,8 @@
 
 Trials that run, wait or could start compete in one pool, by the expected improvement of their final values
 (`curves.planner`). The model of the curves is fitted anew now and then (up to seconds) and brought up to date
-in milliseconds in between. Who acts on a ranking, and when, is `steering.Steering`'s to say.
+in milliseconds in between. Several may compete: all forecast, and the one whose forecasts did best on this run
+is gone by (`curves.merit`). Who acts on a ranking, and when, is `steering.Steering`'s to say.
 
     planner = Planner(space, max_step=50)
     ranking = planner.rank(history, asked=["t3"])
@@ -11,13 +12,16 @@ in milliseconds in between. Who acts on a ranking, and when, is `steering.Steeri
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.freeze_thaw import Fitted, FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
+from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
+from automl_gpt_ray.curves.gate import Gate
+from automl_gpt_ray.curves.merit import best
 from automl_gpt_ray.curves.planner import Costs, Ranks, ranks
 from automl_gpt_ray.curves.predictor import Array, Context
 from automl_gpt_ray.curves.reading import Reader, predicted_logs
@@ -25,7 +29,7 @@ from automl_gpt_ray.records import History, PredictedLog, Proposal, TrialState
 from automl_gpt_ray.space import SearchSpace
 
 SOURCE = FreezeThaw.name
-"""Under which the planner's forecasts are scored."""
+"""Under which the planner's forecasts are scored, where one model is all there is."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +42,9 @@ class Ranking:
             `curves.scale`; those that cannot go on are left out.
         proposals: The same of queued proposals, by id.
         finals: Trial that has not ended to the final value predicted of it, on the run's own scale.
-        forecasts: Trial that was asked about to what is forecast of it.
+        forecasts: Trial that was asked about to what is forecast of it, by the model that is gone by.
+        others: The same by the other models, which are scored too: trial and forecast.
+        source: Whose model it is.
     """
 
     version: int
@@ -46,6 +52,8 @@ class Ranking:
     proposals: Mapping[str, float] = field(default_factory=dict)
     finals: Mapping[str, float] = field(default_factory=dict)
     forecasts: Mapping[str, PredictedLog] = field(default_factory=dict)
+    others: Sequence[tuple[str, PredictedLog]] = ()
+    source: str = SOURCE
 
 
 @final
@@ -57,6 +65,12 @@ class Planner:
         max_step: Steps of a full training.
         left: Steps that the budget still covers, over all trials.
         switch_cost: What pausing one trial and starting another costs now, in steps.
+        makers: Gives the models that compete, called once, at the first ranking; by default one alone.
+        gates: Gives how each did so far.
+
+    Attributes:
+        forecasts: Trial that has not ended to its latest forecast.
+        source: Whose model is gone by.
     """
 
     def __init__(
@@ -65,22 +79,27 @@ class Planner:
         max_step: int,
         left: Callable[[History], float] = lambda history: float("inf"),
         switch_cost: Callable[[], float] = lambda: 0.0,
+        makers: Callable[[], Sequence[CurveModelMaker]] = lambda: [FreezeThaw()],
+        gates: Callable[[], Mapping[str, Gate]] = dict,
     ) -> None:
         self._space, self._reader = space, Reader(space)
         self._left, self._switch_cost = left, switch_cost
         self._max_step = max_step
-        self._model: FittedCurves | None = None
-        self._seen_at_fit = 0
+        self._makers, self._gates = makers, gates
+        self._kept: dict[str, Kept] = {}
+        self.forecasts: dict[str, PredictedLog] = {}
+        self.source = SOURCE
 
-    def rank(self, history: History, asked: Collection[str] = ()) -> Ranking:
-        """Return what everything promises, and a forecast of each trial in `asked`."""
+    def rank(self, history: History, asked: Collection[str] = (), bare: Collection[str] = ()) -> Ranking:
+        """Return what everything promises, and a forecast of each trial in `asked`; those in `bare` begin anew."""
         model = self.model(history)
         able = [p for p in history.pending if not self._space.problems(p.config)]
-        found = self._ranks(model, history, able)
+        redo = {t.id: t.last_step for t in history.trials if t.id in bare}
+        found = self._ranks(model, history, able, redo)
         open_ids = {t.id for t in history.trials if not t.state.ended}
-        curves = [c for c in model.context.curves if c.key in asked and len(c.steps)]
-        near = (max(1, round(self._max_step / 20)), max(1, round(self._max_step / 10)))
-        logs = predicted_logs(Fitted(model), model.context, curves, near) if curves else []
+        told = self._told(model, asked)
+        self.forecasts = {name: log for name, log in self.forecasts.items() if name in open_ids} | told
+        others = (self._told(k.of(model.context), asked) for n, k in self._kept.items() if n != self.source)
         return Ranking(
             history.version,
             {
@@ -90,35 +109,61 @@ class Planner:
             },
             {p.id: float(gain) for p, gain in zip(able, found.candidates, strict=True)},
             _finals(model, open_ids),
-            {c.key: log for c, log in zip(curves, logs, strict=True) if log},
+            told,
+            [(key, log) for logs in others for key, log in logs.items()] if told else (),
+            self.source,
         )
 
-    def model(self, history: History) -> FittedCurves:
-        """Return the model of a history, fitted anew or brought up to date."""
-        return self._up_to_date(self._reader.context(history))
+    def model(self, history: History) -> CurveModel:
+        """Return the model of a history that is gone by, fitted anew or brought up to date."""
+        if not self._kept:
+            self._kept = {maker.name: Kept(maker, self._max_step) for maker in self._makers()}
+            self.source = next(iter(self._kept))
+        if len(self._kept) > 1:
+            self.source = best(list(self._kept), self._gates(), self.source)
+        return self._kept[self.source].of(self._reader.context(history))
 
-    def _ranks(self, model: FittedCurves, history: History, able: list[Proposal]) -> Ranks:
+    def _ranks(self, model: CurveModel, history: History, able: list[Proposal], redo: Mapping[str, int]) -> Ranks:
         running = [t.id for t in history.in_state(TrialState.RUNNING)]
         cost = self._switch_cost()
-        costs = Costs(resume=cost, start=cost)
+        costs = Costs(resume=cost, start=cost, redo=redo)
         vectors = np.array([self._space.to_vector(p.config) for p in able]).reshape(-1, self._space.vector_size)
         return ranks(model, vectors, running, None, self._left(history), costs)
 
-    def _up_to_date(self, context: Context) -> FittedCurves:
+    def _told(self, model: CurveModel, asked: Collection[str]) -> dict[str, PredictedLog]:
+        curves = [c for c in model.context.curves if c.key in asked and len(c.steps)]
+        near = (max(1, round(self._max_step / 20)), max(1, round(self._max_step / 10)))
+        logs = predicted_logs(Fitted(model), model.context, curves, near) if curves else []
+        return {c.key: log for c, log in zip(curves, logs, strict=True) if log}
+
+
+@final
+class Kept:
+    """A model of one run's curves, fitted anew now and then and brought up to date in between.
+
+    Args:
+        maker: Of the model.
+        max_step: Steps of a full training.
+    """
+
+    def __init__(self, maker: CurveModelMaker, max_step: int) -> None:
+        self._maker, self._max_step = maker, max_step
+        self._model: CurveModel | None = None
+        self._seen_at_fit = 0
+
+    def of(self, context: Context) -> CurveModel:
+        """Return the model of `context`, the same or a later one than before."""
         seen = sum(len(curve.steps) for curve in context.curves)
-        if self._model is None or seen >= self._seen_at_fit + self._refit_after(seen):
+        if self._model is None or seen >= self._seen_at_fit + max(round(self._max_step / 5), seen // 40):
             start = self._model.process.theta if self._model else None
-            self._model = FreezeThaw().fit(context, start)
+            self._model = self._maker.fit(context, start)
             self._seen_at_fit = seen
         elif self._model.context is not context:
             self._model = self._model.updated(context)
         return self._model
 
-    def _refit_after(self, seen: int) -> int:
-        return max(round(self._max_step / 5), seen // 40)
 
-
-def _finals(model: FittedCurves, wanted: Collection[str]) -> dict[str, float]:
+def _finals(model: CurveModel, wanted: Collection[str]) -> dict[str, float]:
     mean, _ = model.known() if model.context.curves else (np.empty(0), np.empty(0))
     values: Array = model.scale.invert(mean)
     return {c.key: float(v) for c, v in zip(model.context.curves, values, strict=True) if c.key in wanted}

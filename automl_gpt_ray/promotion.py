@@ -4,7 +4,8 @@ Asynchronous successive halving in the form that pauses instead of stopping (Li 
 each rung the best 1 / eta of the trials that reached it may go on, the others wait, and are promoted later
 if they come to belong to the best. Functions of a history.
 
-    rungs: grace, grace eta, grace eta^2, ... below max_step
+    rungs: grace, grace eta, grace eta^2, ... up to max_step / sqrt(eta): a pause costs more than the steps it saves
+    just before the end
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ class Promotion:
 
     @cached_property
     def rungs(self) -> tuple[int, ...]:
-        """The rungs, in steps, lowest first; none where the first is no shorter than a full training."""
+        """The rungs, in steps, lowest first; none where the first is not much shorter than a full training."""
         found, at = list[int](), float(self.grace)
-        while round(at) < self.max_step:
+        while round(at) * self.eta**0.5 <= self.max_step:
             found.append(round(at))
             at = max(at * self.eta, at + 1)
         return tuple(dict.fromkeys(found))

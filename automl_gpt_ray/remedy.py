@@ -74,11 +74,27 @@ def remedy(
         guess: See `guess_of`.
     """
     changes = _lower_rates(trial.config, space, rule)
-    reason = _diverged(trial, history) or _stuck(trial, history, guess)
+    reason = fault_of(trial, history, guess)
     if not changes or not reason:
         return None
     told = ", ".join(f"{name} {trial.config[name]:.4g} -> {value:.4g}" for name, value in changes.items())
-    return Remedy(changes, f"{reason}: {told}", _sound(trial, history))
+    return Remedy(changes, f"{reason}: {told}", sound_step(trial, history))
+
+
+def fault_of(trial: TrialRecord, history: History, guess: float | None = None) -> str:
+    """Return why `trial` counts as one that diverges or learns nothing; an empty string where it does not."""
+    return _diverged(trial, history) or _stuck(trial, history, guess)
+
+
+def sound_step(trial: TrialRecord, history: History) -> int:
+    """Return the last step before the damage: that of the best value if the trial had learned by then, else 0."""
+    best = trial.value(history.objective)
+    values = [(s, v) for s, v in trial.curve(history.objective.metric) if math.isfinite(v)]
+    if best is None or len(values) < 2:
+        return 0
+    step = next(s for s, v in values if v == best)
+    # What was never better than at first was damaged from the first.
+    return 0 if step == values[0][0] else step
 
 
 def _lower_rates(config: Config, space: SearchSpace, rule: RevisionRule) -> dict[str, Scalar]:
@@ -140,17 +156,6 @@ def _behind(trial: TrialRecord, history: History, guess: float | None, value: fl
     middle, spread = statistics.median(known), max(known) - min(known)
     far = objective.better(middle, value) and abs(middle - value) >= spread / 2
     return f"far from its peers' {middle:.4g}" if far else ""
-
-
-def _sound(trial: TrialRecord, history: History) -> int:
-    """Return the last step before the damage: that of the best value if the trial had learned by then, else 0."""
-    best = trial.value(history.objective)
-    values = [(s, v) for s, v in trial.curve(history.objective.metric) if math.isfinite(v)]
-    if best is None or len(values) < 2:
-        return 0
-    step = next(s for s, v in values if v == best)
-    # What was never better than at first was damaged from the first.
-    return 0 if step == values[0][0] else step
 
 
 def _losses(trial: TrialRecord) -> tuple[str, list[float]]:

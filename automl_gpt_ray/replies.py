@@ -144,14 +144,14 @@ def _draft(item: Any, brief: Brief) -> Draft | list[str]:
     missing = [n for n in complete if n not in values and not isinstance(brief.space.parameters[n], ConstantParameter)]
     notes = [f"{name} was not given: the default was used" for name in missing]
     # A name is the model's own text: of any length, with any character.
-    problems += [_one_line(str(p)) for p in brief.space.problems({**complete, **values})]
+    problems += [one_line(str(p)) for p in brief.space.problems({**complete, **values})]
     reason = item.get("reason")
     if problems:
         return problems
     if not any(name in values for name in brief.space.searched):
         return ["must give at least one hyperparameter"]
     log, note = _log(item.get("predicted_log"), brief)
-    text = (_one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
+    text = (one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
     return Draft(brief.space.validate(complete), text, log, (*notes, *([note] if note else [])))
 
 
@@ -201,7 +201,7 @@ def _log(value: Any, brief: Brief) -> tuple[PredictedLog | None, str]:
 def _point(item: Any, brief: Brief) -> LogPoint | str:
     if not isinstance(item, dict):
         return f"each point must be an object, got {shown(item)}"
-    numbers = [_finite(item.get(key)) for key in ("step", "value", "low", "high")]
+    numbers = [finite(item.get(key)) for key in ("step", "value", "low", "high")]
     if None in numbers:
         return f"step, value, low and high must be finite numbers, got {shown(item)}"
     step, value, low, high = (x for x in numbers if x is not None)
@@ -217,7 +217,8 @@ def _point(item: Any, brief: Brief) -> LogPoint | str:
     return LogPoint(int(step), value, low, high)
 
 
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """Return a JSON number as a finite float, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     try:
@@ -231,6 +232,7 @@ def _stated(problems: list[str]) -> tuple[str, ...]:
     return (*problems[:MAX_PROBLEMS], f"and {more} more problems") if more > 0 else tuple(problems)
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Return the beginning of a text on one line, without control characters."""
     line = " ".join("".join(c if c.isprintable() else " " for c in text[: 4 * MAX_REASON]).split())
     return line if len(line) <= MAX_REASON else line[: MAX_REASON - 1] + "…"

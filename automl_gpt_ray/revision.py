@@ -128,41 +128,44 @@ class Judgement:
     reason: str
 
 
-def judged(
-    trial: TrialRecord, objective: Objective, rule: RevisionRule, forecast: PredictedLog | None = None
-) -> Judgement | None:
+def judged(trial: TrialRecord, objective: Objective, rule: RevisionRule) -> Judgement | None:
     """Return how the open revision of `trial` turned out; None where there is none or it is too early to say.
 
-    It failed where the best value since is worse than the one when it was applied, or worse than the 80 % interval
-    that was forecast without it; at once where a finite value is followed by one that is not.
+    It failed where the best value since is worse than the one when it was applied, or worse than what was expected
+    at worst without it (80 % interval); at once where a finite value is followed by one that is not.
 
     Args:
         trial: As it is now.
         objective: What is optimised.
         rule: Says after how many steps.
-        forecast: What was expected of the trial before it was revised.
     """
     applied = trial.lineage.open
     since = applied and _since(trial, applied, objective.metric)
     if not applied or not since:
         return None
-    step, last = since[-1]
+    (step, last), name = since[-1], objective.metric
     if applied.value is not None and not math.isfinite(last):
-        return Judgement(True, f"{objective.metric} is {last} since the revision")
+        return Judgement(True, f"{name} is {last} since the revision")
     if step - applied.step + 1 < rule.patience:
         return None
     best = objective.best(value for _, value in since)
-    if applied.value is None:
-        return Judgement(False, f"there was no {objective.metric} before it that would be better")
-    if best is None or objective.better(applied.value, best):
-        return Judgement(True, f"{objective.metric} {best:.6g} since the revision, {applied.value:.6g} before it")
-    if forecast is not None and forecast.metric == objective.metric:
-        point = forecast.at(step)
-        floor = point.low if objective.mode == "max" else point.high
-        if objective.better(floor, best):
-            reason = f"{objective.metric} {best:.6g} since the revision, at worst {floor:.6g} expected without it"
-            return Judgement(True, reason)
-    return Judgement(False, f"{objective.metric} {best:.6g} since the revision is not worse")
+    if applied.value is None or best is None:
+        return Judgement(False, f"there was no {name} before it that would be better")
+    if objective.better(applied.value, best):
+        return Judgement(True, f"{name} {best:.6g} since the revision, {applied.value:.6g} before it")
+    if objective.better(applied.floor, best):
+        return Judgement(
+            True, f"{name} {best:.6g} since the revision, at worst {applied.floor:.6g} expected without it"
+        )
+    return Judgement(False, f"{name} {best:.6g} since the revision is not worse")
+
+
+def floor_of(forecast: PredictedLog | None, objective: Objective, step: int) -> float | None:
+    """Return the worse end of the 80 % interval of `forecast` at `step`; None where there is no forecast."""
+    if forecast is None or forecast.metric != objective.metric:
+        return None
+    point = forecast.at(step)
+    return point.low if objective.mode == "max" else point.high
 
 
 def config_before(trial: TrialRecord, applied: Applied) -> dict[str, Scalar]:

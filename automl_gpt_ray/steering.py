@@ -21,16 +21,14 @@ from typing import final
 
 from automl_gpt_ray.audit import AUDIT
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import Decision, ForecastMade
 from automl_gpt_ray.planner import SOURCE, Planner, Ranking
 from automl_gpt_ray.promotion import Promotion
-from automl_gpt_ray.records import History, TrialRecord, TrialState
-from automl_gpt_ray.run_budget import RunBudget, Supply
+from automl_gpt_ray.records import History, PredictedLog, TrialRecord, TrialState
+from automl_gpt_ray.reviewing import Reviewing
 from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.steering_rule import Choice, SteeringRule
-from automl_gpt_ray.watch import Watch
 
 _LOG = logging.getLogger(__name__)
 SLICES = 10
@@ -62,6 +60,10 @@ class Steering:
         rule: How.
         may_start: Whether new trials may start.
         switch_cost: What pausing one trial and starting another costs now, in steps.
+        reviewing: Has running trials reviewed, where somebody does.
+
+    Attributes:
+        bare: Paused trials whose checkpoint is gone: to go on they begin anew.
     """
 
     def __init__(
@@ -72,12 +74,15 @@ class Steering:
         rule: SteeringRule,
         may_start: Callable[[], bool],
         switch_cost: Callable[[], float] = lambda: 0.0,
+        reviewing: Reviewing | None = None,
     ) -> None:
+        self._reviewing = reviewing
         self._book, self._planner, self._keeper, self._rule = book, planner, keeper, rule
         self._may_start, self._switch_cost = may_start, switch_cost
         max_step = book.history().max_step
         self.slice = max(1, round(max_step / SLICES))
         self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
+        self.bare = set[str]()
         self._ranking: Ranking | None = None
         self._trusted = False
         self._asked: dict[str, int] = {}
@@ -94,25 +99,20 @@ class Steering:
         Raises:
             JournalError: A forecast could not be written down.
         """
-        history, trial = self._book.history(), self._book.trial(trial_id)
-        milestone = trial is not None and (trial.last_step % self.slice == 0 or trial.last_step in self._rungs.rungs)
-        if trial is not None and (milestone or trial.last_step <= EARLY):
+        trial = self._book.trial(trial_id)
+        if trial is None:
+            return None
+        milestone = trial.last_step % self.slice == 0 or trial.last_step in self._rungs.rungs
+        if milestone or trial.last_step <= EARLY:
             self._asked[trial_id] = trial.last_step  # for a forecast, with the next ranking
         self._changed.set()
-        if trial is None or not milestone or self._is_audited(trial_id):
+        if self._reviewing:
+            self._reviewing.ask(trial)
+        if self._is_audited(trial_id):
             return None
-        starts, ranking = self._may_start(), self._latest()
-        history = self._book.history()
-        if self._trusted and (_reported(history) < AT_FIRST or trial.last_step % self.slice):
-            return None
-        if self._trusted and ranking:
-            found = self._instead(history, trial, ranking, starts)
-        else:
-            found = self._by_rungs(history, trial, starts)
-        if found is None:
-            return None
-        found = replace(found, predicted=ranking.finals.get(trial_id) if ranking else None)
-        return None if self._audits(trial, found) else found
+        found = self._reviewing.verdict(trial) if self._reviewing else None
+        found = found or (self._outdone(trial) if milestone else None)
+        return None if found is None or self._audits(trial, found) else found
 
     def next(self) -> Choice:
         """Return what a free worker does; a trial only if it is paused.
@@ -126,16 +126,16 @@ class Steering:
             self._said = asked, self._next(self._book.history(), starts, ranking)
         return self._said[1]
 
-    @property
-    def trusted(self) -> bool:
-        """Whether the planner's forecasts have earned a say."""
-        return self._trusted
+    def forecast(self, trial_id: str) -> PredictedLog | None:
+        """Return the latest forecast of a trial, where the forecasts have earned a say."""
+        return self._planner.forecasts.get(trial_id) if self._trusted else None
 
     def least_promising(self, count: int) -> list[str]:
-        """Return up to `count` paused trials that promise least; never the best so far."""
+        """Return up to `count` paused trials with a checkpoint that promise least; never the best so far."""
         history, ranking = self._book.history(), self._ranking
         best, objective = history.best, history.objective
-        paused = [t for t in history.in_state(TrialState.PAUSED) if best is None or t.id != best.id]
+        kept = [t for t in history.in_state(TrialState.PAUSED) if t.id not in self.bare]
+        paused = [t for t in kept if best is None or t.id != best.id]
 
         def promise(trial: TrialRecord) -> tuple[float, float]:
             value = trial.value(objective)
@@ -149,13 +149,17 @@ class Steering:
         self._changed.set()
 
     def start(self) -> None:
-        """Start the thread, where there is one."""
+        """Start the threads, where there are any."""
+        if self._reviewing:
+            self._reviewing.start()
         if self._rule.background and self._thread is None:
             self._thread = threading.Thread(target=self._work, name="planner", daemon=True)
             self._thread.start()
 
     def stop(self) -> None:
-        """End the thread; a ranking under way is not waited for."""
+        """End the threads; a ranking or review under way is not waited for."""
+        if self._reviewing:
+            self._reviewing.stop()
         self._stopped = True
         self._changed.set()
 
@@ -165,6 +169,17 @@ class Steering:
         if self._trusted and ranking:
             return self._most_promising(history, ranking, starts)
         return self._promoted(history, starts)
+
+    def _outdone(self, trial: TrialRecord) -> Choice | None:
+        starts, ranking = self._may_start(), self._latest()
+        history = self._book.history()
+        if self._trusted and (_reported(history) < AT_FIRST or trial.last_step % self.slice):
+            return None
+        if self._trusted and ranking:
+            found = self._instead(history, trial, ranking, starts)
+        else:
+            found = self._by_rungs(history, trial, starts)
+        return found and replace(found, predicted=ranking.finals.get(trial.id) if ranking else None)
 
     def _instead(self, history: History, trial: TrialRecord, ranking: Ranking, starts: bool) -> Choice | None:
         mine = ranking.trials.get(trial.id)
@@ -265,24 +280,13 @@ class Steering:
 
     def _rank(self) -> None:
         asked, self._asked = self._asked, {}
-        ranking = self._planner.rank(self._book.history(), asked)
+        ranking = self._planner.rank(self._book.history(), asked, tuple(self.bare))
         if self._stopped:  # the run is over, its journal perhaps closed
             return
         for trial, log in ranking.forecasts.items():
             self._book.record(ForecastMade(trial, asked[trial], log))
         self._trusted = not self._rule.gated or self._keeper.may_stop(SOURCE)
         self._ranking = replace(ranking, version=self._book.version)
-
-
-def steer(book: Book, brief: Brief, watch: Watch, rule: SteeringRule, limits: RunBudget, supply: Supply) -> Steering:
-    """Return the steering of a run within its budget, at work."""
-    given, measured = rule.switch_cost, watch.cost
-    cost = (lambda: measured.steps) if given is None else (lambda: given)
-    planner = Planner(brief.space, brief.max_steps, lambda history: limits.steps_left(), cost)
-    steering = Steering(book, planner, watch.keeper, rule, lambda: not limits.ending(supply), cost)
-    measured.begin()
-    steering.start()
-    return steering
 
 
 def _reported(history: History) -> int:

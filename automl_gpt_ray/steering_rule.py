@@ -18,6 +18,7 @@ class Choice:
         reason: In a sentence.
         by: Who says so.
         predicted: The final value believed of the trial that makes way; None where nothing is.
+        ends: Whether the trial that makes way ends instead of waiting.
     """
 
     action: Literal["trial", "new", "wait", "end"]
@@ -25,6 +26,7 @@ class Choice:
     reason: str = ""
     by: str = "planner"
     predicted: float | None = None
+    ends: bool = False
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class SteeringRule:
         audit: Share of the trials to be paused that run on instead, in [0, 1).
         switch_cost: What pausing one trial and starting another costs, in steps; None measures it.
         gated: Whether the forecasts must earn their say.
+        review: Whether the language model, where there is one, is asked about running trials.
+        review_every: After so many steps of a trial each; by default a fifth of a full training.
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
         revise: What may be changed about a trial as it trains; None changes nothing.
     """
@@ -47,5 +51,7 @@ class SteeringRule:
     audit: float = 0.05
     switch_cost: float | None = None
     gated: bool = True
+    review: bool = True
+    review_every: int | None = None
     background: bool = True
     revise: RevisionRule | None = None

@@ -92,10 +92,11 @@ def _show_pauses(console: Console, outcome: Outcome) -> None:
     found = outcome.audit
     if found is None:
         return
+    short = "" if found.shortfall is None else f"; {found.shortfall:.3g} short of the best on average"
     console.print(
         f"pausing: {found.paused} trials paused or stopped, {found.steps_saved} steps saved; "
         f"{found.audited} more ran on to check, {found.wrong} of them came out best "
-        f"({found.low:.0%} to {found.high:.0%} wrong)",
+        f"({found.low:.0%} to {found.high:.0%} wrong){short}",
         markup=False,
     )
     for score in outcome.forecasts:

@@ -8,7 +8,9 @@ scores are on the task's own scale, on which its median configuration is 0 and i
 
     error       mean absolute error of the median
     pinball     mean pinball loss at the 10, 50 and 90 % quantiles
+    likelihood  mean log density of a two-piece normal with these quantiles, 1 % of it spread over the scale
     coverage    share of the truths within the 80 % interval
+    wide        share within the 90 % interval: the 80 % one, widened as a normal's
     rank        Spearman's correlation across the 20 trials; 0 for a constant forecast
     seconds     of one call for all 20 questions, median
 
@@ -28,9 +30,12 @@ import numpy as np
 
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.curves.last_value import LastValue
+from automl_gpt_ray.curves.learned import weights
+from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
+from automl_gpt_ray.curves.learned.hybrid import Combination
 from automl_gpt_ray.curves.median_curve import MedianCurve
 from automl_gpt_ray.curves.parametric import ParametricFit
-from automl_gpt_ray.curves.predictor import Array, Context, Curve, CurvePredictor, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Z90, Array, Context, Curve, CurvePredictor, Forecasts, Query
 from automl_gpt_ray.curves.scoring import covered, pinball, rank_correlation
 from benchmarks.forecast_data import SUITES, Task, load
 
@@ -38,8 +43,12 @@ CONTEXTS = (5, 20, 60)
 SHARES = (0.0, 0.1, 0.25, 0.5)
 ASKED = 20
 COMPLETE = 0.3
-SCORES = ("error", "pinball", "coverage", "rank", "seconds")
-PREDICTORS: tuple[CurvePredictor, ...] = (LastValue(), MedianCurve(), ParametricFit(), FreezeThaw())
+SCORES = ("error", "pinball", "likelihood", "coverage", "wide", "rank", "seconds")
+SHOWN = ("error", "likelihood", "coverage", "rank")
+# A normal's 95 % quantile over its 90 % one; the narrowest spread that counts, and the share of outliers.
+WIDER, NARROW, OUTLIERS = 1.2835, 0.002, 0.01
+NAIVE: tuple[CurvePredictor, ...] = (LastValue(), MedianCurve(), ParametricFit(), FreezeThaw())
+PREDICTORS = NAIVE if weights.unavailable() else (*NAIVE, LearnedForecaster.shipped(), Combination())
 
 
 @dataclass(frozen=True)
@@ -112,13 +121,24 @@ def scored(task: Task, forecasts: Forecasts, truth: Array) -> tuple[float, ...]:
     """Return error, pinball, coverage and rank of forecasts of the finals `truth`."""
     told = (forecasts.low, forecasts.median, forecasts.high)
     quantiles = np.sort(np.stack([own_scale(task, values) for values in told], axis=1), axis=1)
-    rank = rank_correlation(quantiles[:, 1], truth)
+    wide = quantiles[:, 1:2] + WIDER * (quantiles - quantiles[:, 1:2])
     return (
         float(np.abs(quantiles[:, 1] - truth).mean()),
         float(pinball(quantiles, truth).mean()),
+        float(likelihood(quantiles, truth).mean()),
         float(covered(quantiles, truth).mean()),
-        rank or 0.0,
+        float(covered(wide, truth).mean()),
+        rank_correlation(quantiles[:, 1], truth) or 0.0,
     )
+
+
+def likelihood(quantiles: Array, truth: Array) -> Array:
+    """Return the log density of each truth, shape (n,); quantiles as of `pinball`."""
+    low, middle, high = quantiles.T
+    below, above = np.maximum((middle - low) / Z90, NARROW), np.maximum((high - middle) / Z90, NARROW)
+    off = (truth - middle) / np.where(truth < middle, below, above)
+    density = np.sqrt(2 / np.pi) / (below + above) * np.exp(-0.5 * off**2)
+    return np.asarray(np.log((1 - OUTLIERS) * density + OUTLIERS / 2.5))
 
 
 def figures(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, dict[str, float]]]]]:
@@ -135,14 +155,14 @@ def figures(rows: Sequence[Row]) -> dict[str, dict[str, dict[str, dict[str, dict
 
 
 def show(rows: Sequence[Row]) -> None:
-    """Print one suite as a Markdown table: error / pinball / coverage / rank of each predictor."""
+    """Print one suite as a Markdown table: SHOWN of each predictor."""
     names = [p.name for p in PREDICTORS]
-    print(f"\n{rows[0].suite}: error / pinball / coverage / rank\n")
+    print(f"\n{rows[0].suite}: {' / '.join(SHOWN)}\n")
     print("| known | seen | " + " | ".join(names) + " |")
     print("|---" * (len(names) + 2) + "|")
     for known, shares in figures(rows)[rows[0].suite].items():
         for share, told in shares.items():
-            cells = [" / ".join(f"{told[n][s]:.3f}" for s in SCORES[:-1]) for n in names]
+            cells = [" / ".join(f"{told[n][s]:.3f}" for s in SHOWN) for n in names]
             print(f"| {known} | {float(share):.0%} | " + " | ".join(cells) + " |", flush=True)
 
 

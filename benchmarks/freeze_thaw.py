@@ -12,7 +12,7 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, ResultReported, RunStarted, TrialEnded, TrialStarted
 from automl_gpt_ray.planner import Planner
 from automl_gpt_ray.ray_tune.results import observation
@@ -39,7 +39,7 @@ class PlannedSearch(Searcher):
     def __init__(
         self,
         brief: Brief,
-        make: Callable[[Callable[[History], FittedCurves]], Advisor],
+        make: Callable[[Callable[[History], CurveModel]], Advisor],
         seed: int,
         budget: float = float("inf"),
         trials: int | None = None,

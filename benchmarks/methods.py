@@ -23,7 +23,7 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.advisors.team import assemble
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.ray_tune.domains import to_ray
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
@@ -189,9 +189,7 @@ def _freeze_thaw_late(setting: Setting) -> Pair:
     return _planned(setting, lambda model: FreezeThawAdvisor(space, seed, model=model), SteeringRule())
 
 
-def _planned(
-    setting: Setting, make: Callable[[Callable[[History], FittedCurves]], Advisor], rule: SteeringRule
-) -> Pair:
+def _planned(setting: Setting, make: Callable[[Callable[[History], CurveModel]], Advisor], rule: SteeringRule) -> Pair:
     searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs)
     scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, eta=ETA))
     return Pair(searcher, scheduler, {"ahead": 0})

@@ -1,13 +1,14 @@
 """The freeze-thaw planner on LCBench, in virtual time and without Ray: regret by epochs spent.
 
-    python -m benchmarks.planner --curves FOLDER [--quick] [--seeds N] [--noise SIGMA]
+    python -m benchmarks.planner --curves FOLDER [--quick] [--seeds N] [--noise SIGMA] [--models gp network combination]
 
 Four workers train one epoch a unit of time each, 1040 epochs together (20 full trainings). The default and
 three random configurations start; whenever a worker is free, the planner says what runs next and for how many
 epochs. Pausing and resuming are free. A configuration is answered by its nearest neighbour in the table.
 
 Regret is (best in table - best seen) / (best in table - median final), by the true value of the (perhaps
-noisy) incumbent. The last line is JSON: mean regret at each mark and its standard error over tasks.
+noisy) incumbent. The last line is JSON: by model, mean regret at each mark and its standard error over tasks,
+and how much less it is than that of the first model on the same tasks and seeds.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import heapq
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -24,13 +25,22 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from automl_gpt_ray.curves.candidates import LOCAL, RANDOM, SCALES, best_predicted
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.curve_model import CurveModel, CurveModelMaker
+from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
+from automl_gpt_ray.curves.learned.alone import Alone
+from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
+from automl_gpt_ray.curves.learned.hybrid import Hybrid
 from automl_gpt_ray.curves.planner import plan
 from automl_gpt_ray.curves.predictor import Array, Context, Curve
 from benchmarks.forecast_data import LCBENCH, Task, load, unit_vector
 
 WORKERS, BUDGET, SLICE, REFIT = 4, 1040, 5, 8
 MARKS = (104, 260, 520, 1040)
+MODELS: dict[str, Callable[[], CurveModelMaker]] = {
+    "gp": FreezeThaw,
+    "network": lambda: Alone(LearnedForecaster.shipped()),
+    "combination": lambda: Hybrid(LearnedForecaster.shipped()),
+}
 DEFAULT = {
     "batch_size": 64,
     "learning_rate": 0.01,
@@ -58,10 +68,11 @@ class Run:
         task: Of LCBench.
         seed: Of everything random.
         noise: Standard deviation added to each reported value.
+        maker: Of the models that are planned by.
     """
 
-    def __init__(self, task: Task, seed: int, noise: float = 0.0) -> None:
-        self.task, self.noise = task, noise
+    def __init__(self, task: Task, seed: int, noise: float = 0.0, maker: CurveModelMaker | None = None) -> None:
+        self.task, self.noise, self.maker = task, noise, maker or FreezeThaw()
         self.rng = np.random.default_rng([seed, 77])
         self.rows = cKDTree(task.vectors)
         self.trials: list[Trial] = []
@@ -69,7 +80,7 @@ class Run:
         self.best = (-np.inf, -np.inf)  # as reported, and in truth
         self.regrets: list[float] = []
         self.seconds: list[float] = []
-        self._model: FittedCurves | None = None
+        self._model: CurveModel | None = None
         self._since = 0
 
     def play(self) -> list[float]:
@@ -117,10 +128,10 @@ class Run:
         self.trials[number].running = True
         return number
 
-    def _fitted(self) -> FittedCurves:
+    def _fitted(self) -> CurveModel:
         context = self._context()
         if self._model is None or self._since >= REFIT or len(context.curves) < 2 * WORKERS:
-            self._model = FreezeThaw().fit(context, self._model.process.theta if self._model else None)
+            self._model = self.maker.fit(context, self._model.process.theta if self._model else None)
             self._since = 0
         else:
             self._model = self._model.updated(context)
@@ -134,7 +145,7 @@ class Run:
         )
         return Context(tuple(curves), self.task.objective, self.task.max_step)
 
-    def _candidates(self, model: FittedCurves) -> list[int]:
+    def _candidates(self, model: CurveModel) -> list[int]:
         """As `curves.candidates.pool`, in the unit cube, where the table's rows are looked up."""
         d = self.task.vectors.shape[1]
         parents = [self.task.vectors[self.trials[int(key)].row] for key in best_predicted(model, 5)]
@@ -154,23 +165,44 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="one seed of three tasks")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--noise", type=float, default=0.0)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS))
     options = parser.parse_args(arguments)
     tasks = load(options.curves, "lcbench")[: 3 if options.quick else None]
+    seeds = range(1 if options.quick else options.seeds)
+    found = {name: played(MODELS[name](), tasks, seeds, options.noise) for name in options.models}
+    first = found[options.models[0]][0]
+    figures: dict[str, object] = {"noise": options.noise, "tasks": len(tasks), "seeds": len(seeds)}
+    for name, (regrets, seconds) in found.items():
+        figures[name] = {
+            "regret": told(regrets.mean(axis=0)),
+            "standard_error": told(error(regrets)),
+            "less_than_the_first": told((first - regrets).mean(axis=0)),
+            "its_standard_error": told(error(first - regrets)),
+            "decision_seconds_p50_p99": np.quantile(seconds, [0.5, 0.99]).round(4).tolist(),
+        }
+    print(json.dumps(figures))
+
+
+def played(maker: CurveModelMaker, tasks: Sequence[Task], seeds: Sequence[int], noise: float) -> tuple[Array, Array]:
+    """Return the regrets, shape (tasks, marks), means over seeds, and the seconds of every decision."""
     by_task, seconds = [], list[float]()
     for task in tasks:
-        runs = [Run(task, seed, options.noise) for seed in range(1 if options.quick else options.seeds)]
-        regrets = [run.play() for run in runs]
+        runs = [Run(task, seed, noise, maker) for seed in seeds]
+        by_task.append(np.mean([run.play() for run in runs], axis=0))
         seconds += [s for run in runs for s in run.seconds]
-        by_task.append(np.mean(regrets, axis=0))
-        print(task.name, *(f"{r:.3f}" for r in by_task[-1]), f"trials {[len(r.trials) for r in runs]}", flush=True)
-    error = np.std(by_task, axis=0, ddof=1) / len(by_task) ** 0.5
-    figures = {
-        "regret": dict(zip(map(str, MARKS), np.mean(by_task, axis=0).round(4).tolist(), strict=True)),
-        "standard_error": dict(zip(map(str, MARKS), error.round(4).tolist(), strict=True)),
-        "noise": options.noise,
-        "decision_seconds_p50_p99": np.quantile(seconds, [0.5, 0.99]).round(4).tolist(),
-    }
-    print(json.dumps(figures))
+        marks = " ".join(f"{r:.3f}" for r in by_task[-1])
+        print(maker.name, task.name, marks, f"trials {[len(r.trials) for r in runs]}", flush=True)
+    return np.array(by_task), np.array(seconds)
+
+
+def error(values: Array) -> Array:
+    """Return the standard error of means over tasks."""
+    return np.asarray(values.std(axis=0, ddof=1) / len(values) ** 0.5)
+
+
+def told(values: Array) -> dict[str, float]:
+    """Return values by mark."""
+    return dict(zip(map(str, MARKS), values.round(4).tolist(), strict=True))
 
 
 if __name__ == "__main__":

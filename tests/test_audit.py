@@ -32,5 +32,6 @@ def test_an_audited_trial_that_comes_out_best_was_wrong_to_pause(value, wrong):
     found = audit_of(History(MAXIMISE, trials, (), 1, 0, 4), decisions)
     assert (found.paused, found.audited, found.wrong) == (2, 1, wrong)
     assert found.steps_saved == 3 + 2
+    assert found.shortfall == pytest.approx(0.0 if wrong else 0.6 - 0.4)
     # Wilson's interval of one in one, and of none in one.
     assert (round(found.low, 3), round(found.high, 3)) == ((0.207, 1.0) if wrong else (0.0, 0.793))

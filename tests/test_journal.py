@@ -28,6 +28,7 @@ from automl_gpt_ray.events import (
     ReplyRead,
     ReplyReceived,
     ResultReported,
+    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -48,6 +49,7 @@ from automl_gpt_ray.lineage import (
     RevisionRolledBack,
 )
 from automl_gpt_ray.records import LogPoint, Message, Observation, PredictedLog, Proposal, TrialState, Usage
+from automl_gpt_ray.review import Review
 
 CONFIG = {"eta": 0.1, "depth": 3, "big": 3.0, "flag": True, "one": 1, "none": None, "text": 'a"b\\\n\u2028é😀'}
 LOG = PredictedLog("accuracy", (LogPoint(1, 0.5, -math.inf, math.inf), LogPoint(4, 0.7, 0.6, 0.8)), "language")
@@ -77,6 +79,7 @@ EVENTS = (
     RevisionApplied("t1", 2, {**CONFIG, "eta": 0.01}, Origin("t1", 1, "/somewhere/checkpoint_000000")),
     RevisionJudged("t1", 4, "no worse than before"),
     RevisionRolledBack("t1", 4, 2, CONFIG, "worse than before", Origin("t1", 1)),
+    ReviewsRead("c1", (Review("t1", 2, "revise", "it explodes", LogPoint(4, 0.5, 0.4, 0.6), {"eta": 0.01}),), ("odd",)),
 )
 
 

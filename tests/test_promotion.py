@@ -24,13 +24,14 @@ def history(*trials, objective=MAXIMISE):
 @pytest.mark.parametrize(
     ("rule", "rungs"),
     [
-        (RULE, (2, 6, 18)),
-        (Promotion(10, 1, 2.0), (1, 2, 4, 8)),
+        (RULE, (2, 6)),
+        (Promotion(52, 2, 3.0), (2, 6, 18)),
+        (Promotion(10, 1, 2.0), (1, 2, 4)),
         (Promotion(3, 3), ()),
         (Promotion(4, 1, 1.01), (1, 2, 3)),
     ],
 )
-def test_rungs_lie_below_a_full_training(rule, rungs):
+def test_rungs_lie_well_below_a_full_training(rule, rungs):
     assert rule.rungs == rungs
 
 

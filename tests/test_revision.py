@@ -27,8 +27,8 @@ from automl_gpt_ray.lineage import (
     RevisionRolledBack,
 )
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter
-from automl_gpt_ray.records import LogPoint, Observation, PredictedLog, Proposal, TrialState
-from automl_gpt_ray.revision import RevisionRule, ask, bounded, checked, heir, judged
+from automl_gpt_ray.records import LogPoint, Objective, Observation, PredictedLog, Proposal, TrialState
+from automl_gpt_ray.revision import RevisionRule, ask, bounded, checked, floor_of, heir, judged
 from automl_gpt_ray.run_budget import RunBudget
 from automl_gpt_ray.space import SearchSpace
 
@@ -62,11 +62,10 @@ def asked(book, changes, rule=RULE, **options):
     return ask(book, "t", changes, SPACE, rule, **{"reason": "to see", "by": "test", **options})
 
 
-def apply(book, step, restart=None, **changes):
+def apply(book, step, restart=None, floor=None, **changes):
     trial = book.trial("t")
-    book.record(
-        RevisionApplied("t", step, {**trial.config, **changes}, restart, trial.observations[-1].metrics["score"])
-    )
+    value = trial.observations[-1].metrics["score"]
+    book.record(RevisionApplied("t", step, {**trial.config, **changes}, restart, value, floor))
 
 
 def test_a_revision_is_written_down_as_it_was_checked():
@@ -165,10 +164,6 @@ def test_going_back_drops_what_came_after_and_counts_it():
     assert limits.used().steps == 4
 
 
-def forecast(low, value, high):
-    return PredictedLog("score", (LogPoint(1, value, low, high),), "gp")
-
-
 @pytest.mark.parametrize(
     ("after", "expected", "failed"),
     [
@@ -177,19 +172,26 @@ def forecast(low, value, high):
         ((0.3, 0.45), None, False),
         ((math.nan,), None, True),
         ((0.45, math.nan), None, True),
-        ((0.45, 0.5), (0.6, 0.7, 0.8), True),
-        ((0.45, 0.5), (0.3, 0.7, 0.8), False),
+        ((0.45, 0.5), 0.6, True),
+        ((0.45, 0.5), 0.3, False),
     ],
 )
 def test_a_revision_fails_if_the_trial_got_worse_than_before_or_than_expected(after, expected, failed):
     book = book_of((0.5, 0.4))
     asked(book, {"lr": 0.01})
-    apply(book, 3, lr=0.01)
+    apply(book, 3, None, expected, lr=0.01)
     report(book, after)
-    told = forecast(*expected) if expected else None
-    found = judged(book.trial("t"), book.objective, RULE, told)
+    found = judged(book.trial("t"), book.objective, RULE)
     assert (found and found.failed) == failed
     assert found is None or found.reason
+
+
+@pytest.mark.parametrize(("mode", "floor"), [("max", 0.3), ("min", 0.8)])
+def test_the_worse_end_of_a_forecast(mode, floor):
+    log = PredictedLog("score", (LogPoint(1, 0.7, 0.3, 0.8),), "gp")
+    assert floor_of(log, Objective("score", mode), 5) == floor
+    assert floor_of(log, Objective("other", mode), 5) is None
+    assert floor_of(None, Objective("score", mode), 5) is None
 
 
 def test_what_was_judged_is_not_judged_again():

@@ -29,7 +29,7 @@ class Says:
         self.error = None
         self.asked = []
 
-    def rank(self, history, asked=()):
+    def rank(self, history, asked=(), bare=()):
         if self.error:
             raise self.error
         self.asked += list(asked)

@@ -9,11 +9,13 @@ journal. Implementations: `language`, `classical`, `local`; `default_first` and 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol, final, runtime_checkable
 
 import numpy as np
 
+from automl_gpt_ray.curves.outlook import outlook
 from automl_gpt_ray.records import Config, History, PredictedLog, Proposal, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
@@ -45,6 +47,12 @@ class Closable(Protocol):
     def close(self) -> None:
         """Let go of it; a call under way may fail with AdviceError."""
         ...
+
+
+def forecast(proposals: Sequence[Proposal], history: History, space: SearchSpace) -> list[Proposal]:
+    """Return the proposals, each with what is forecast of it (`curves.outlook`)."""
+    logs = outlook(history, space, [p.config for p in proposals])
+    return [replace(p, predicted_log=log) for p, log in zip(proposals, logs, strict=True)]
 
 
 def proposal(

@@ -29,8 +29,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
-from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken, untried
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
 from automl_gpt_ray.space import SearchSpace
@@ -71,14 +70,13 @@ class ClassicalAdvisor:
         """Return up to `n` suggestions, fewer only when the space is exhausted, or nearly so and large."""
         known, found = taken(history), list[Proposal]()
         study, rng = self._study(history), generator(self.seed, history, salt=4)
-        forecast = peer_forecast(history)
         for index in range(n):
             config = untried(self._space, known, lambda: self._ask(study), rng, TRIES)
             if config is None:
                 break
-            found.append(proposal(SOURCE, history, index, config, self._reason(history), forecast))
+            found.append(proposal(SOURCE, history, index, config, self._reason(history)))
             known.add(found[-1].key)
-        return found
+        return forecast(found, history, self._space)
 
     def importances(self, history: History) -> dict[str, float]:
         """Return how much each hyperparameter decides whether a trial is among the best quarter.

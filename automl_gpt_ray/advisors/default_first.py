@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor, proposal, taken
-from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.curves.outlook import outlook
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.space import SearchSpace
@@ -53,4 +53,4 @@ def default_proposal(space: SearchSpace, history: History) -> Proposal | None:
 def the_default(space: SearchSpace, history: History) -> Proposal:
     """Return the default configuration as a proposal, whether it was tried or not."""
     reason = "the default configuration: what everything else must beat"
-    return proposal(SOURCE, history, 0, space.default, reason, peer_forecast(history))
+    return proposal(SOURCE, history, 0, space.default, reason, outlook(history, space, [space.default])[0])

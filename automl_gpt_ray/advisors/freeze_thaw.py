@@ -14,7 +14,8 @@ import numpy as np
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.curves.candidates import pool
-from automl_gpt_ray.curves.freeze_thaw import Fitted, FittedCurves, FreezeThaw
+from automl_gpt_ray.curves.curve_model import CurveModel
+from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
 from automl_gpt_ray.curves.planner import plan
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
@@ -45,7 +46,7 @@ class FreezeThawAdvisor:
         space: SearchSpace,
         seed: int = 0,
         source: str = SOURCE,
-        model: Callable[[History], FittedCurves] | None = None,
+        model: Callable[[History], CurveModel] | None = None,
     ) -> None:
         self._space, self.seed, self.source = space, seed, source
         self._model = model or (lambda history: FreezeThaw().fit(context_of(history, space)))
@@ -71,7 +72,7 @@ class FreezeThawAdvisor:
         return found
 
     def _chosen(
-        self, history: History, n: int, model: FittedCurves, configs: list[Config], vectors: Array
+        self, history: History, n: int, model: CurveModel, configs: list[Config], vectors: Array
     ) -> list[Proposal]:
         starting = self._vectors([p.config for p in history.pending])
         running = [trial.id for trial in history.in_state(TrialState.RUNNING)]

@@ -9,27 +9,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import replace
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
+from automl_gpt_ray.advisors.asking import Asker
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import (
-    AdviceError,
-    AdviceRejected,
-    AdviceSpent,
-    AdviceUnusable,
-    LLMBudgetExceeded,
-    LLMError,
-    LLMRejected,
-)
+from automl_gpt_ray.errors import AdviceUnusable
 from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
-from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import Completion, History, Prompt, Proposal
 from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
 
@@ -58,7 +48,8 @@ class LanguageAdvisor:
         insight: Callable[[History], Insight | None] | None = None,
         max_prompt_tokens: int | None = None,
     ) -> None:
-        self._client, self._brief, self._record = client, brief, record
+        self._brief, self._record = brief, record
+        self._asker = Asker(client, record, max_prompt_tokens)
         self._insight, self._limit = insight, max_prompt_tokens
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -83,34 +74,8 @@ class LanguageAdvisor:
 
     def _ask(self, call: str, purpose: str, prompt: Prompt, history: History, wanted: int) -> Completion:
         schema = reply_schema(self._brief, wanted, log_steps(self._brief.max_steps))
-        tokens = self._within_limit(call, prompt)
         informed = self._insight is not None
-        sent = PromptSent(call, purpose, history.version, prompt.messages, wanted, tokens, self._limit, informed)
-        self._record(sent)
-        try:
-            answer = self._client.complete(prompt, schema)
-        except LLMError as error:
-            self._record(CallFailed(call, type(error).__name__, str(error)))
-            raise _advice_error(error) from error
-        # Whatever a server echoes: what is read from here on is shown, trained under and written down.
-        answer = replace(answer, text=redact(answer.text, secrets_in()))
-        self._record(ReplyReceived(call, answer.text, answer.model, answer.usage, answer.seconds, answer.finish))
-        return answer
-
-    def _within_limit(self, call: str, prompt: Prompt) -> int:
-        tokens = estimated_tokens(prompt)
-        if self._limit is not None and tokens > self._limit:
-            rule = f"`max_prompt_tokens` is {self._limit}, but the shortest prompt has about {tokens}"
-            problem = f"{rule}: raise it, or shorten the cards"
-            self._record(CallFailed(call, "PromptTooLong", problem))
-            raise AdviceError(problem, outage=True)
-        return tokens
-
-
-def _advice_error(error: LLMError) -> AdviceError:
-    if isinstance(error, LLMBudgetExceeded):
-        return AdviceSpent(str(error))
-    return AdviceRejected(str(error), outage=True) if isinstance(error, LLMRejected) else AdviceError(str(error), True)
+        return self._asker.ask(call, purpose, prompt, schema, history.version, wanted, informed)
 
 
 def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:

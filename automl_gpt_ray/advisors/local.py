@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import final
 
-from automl_gpt_ray.advisors.advisor import generator, proposal, taken
-from automl_gpt_ray.curves.peers import peer_forecast
+from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.records import Config, History, Proposal, TrialRecord
 from automl_gpt_ray.space import SearchSpace
@@ -38,7 +37,6 @@ class LocalAdvisor:
             raise AdviceError("local moves need a trial that has reported a value")
         rng = generator(self.seed, history, salt=2)
         known, found = taken(history), list[Proposal]()
-        forecast = peer_forecast(history)
         for _ in range(TRIES * n):
             if len(found) == n:
                 break
@@ -48,8 +46,8 @@ class LocalAdvisor:
             if key not in known:
                 known.add(key)
                 reason = _reason(parent, config, history)
-                found.append(proposal(SOURCE, history, len(found), config, reason, forecast))
-        return found
+                found.append(proposal(SOURCE, history, len(found), config, reason))
+        return forecast(found, history, self._space)
 
 
 def best_trials(history: History, count: int) -> list[TrialRecord]:

@@ -6,7 +6,7 @@ from collections.abc import Container, Mapping, Sequence
 
 import numpy as np
 
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.records import Config, Scalar
 from automl_gpt_ray.space import SearchSpace
@@ -17,7 +17,7 @@ SCALES = (0.05, 0.15, 0.3)
 
 def pool(
     space: SearchSpace,
-    model: FittedCurves,
+    model: CurveModel,
     configs: Mapping[str, Config],
     taken: Container[str],
     rng: np.random.Generator,
@@ -41,7 +41,7 @@ def pool(
     return found, np.array([space.to_vector(config) for config in found]).reshape(-1, space.vector_size)
 
 
-def best_predicted(model: FittedCurves, count: int) -> Sequence[str]:
+def best_predicted(model: CurveModel, count: int) -> Sequence[str]:
     """Return the keys of the trials with the best predicted finals, best first."""
     if not model.context.curves:
         return []

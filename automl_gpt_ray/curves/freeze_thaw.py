@@ -20,12 +20,14 @@ from typing import final
 import numpy as np
 
 from automl_gpt_ray.curves import process
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.parametric import Belief, Population, believe, learn
 from automl_gpt_ray.curves.predictor import Array, Context, Curve, Forecasts, Query
 from automl_gpt_ray.curves.process import Process, combine
 from automl_gpt_ray.curves.scale import Scale
 from automl_gpt_ray.curves.thinning import informative
 
+NAME = "gp"
 SILENT = 1e4
 # Forecasts are scored on their intervals, and a process fitted to n curves is too sure by about 1 + FEW / n.
 # The planner goes by the variances as they are: wider ones made it start too many trials.
@@ -43,6 +45,7 @@ class FittedCurves:
     process: Process
     chosen: tuple[int, ...]
     belief: Belief  # of where each trial stands now, and of its final
+    name: str = NAME
 
     def new(self, vectors: Array) -> tuple[Array, Array]:
         """Return mean and variance of the final z of untried configurations, each of shape (m,)."""
@@ -114,10 +117,9 @@ class Fitted:
         model: The model.
     """
 
-    name = "gp"
-
-    def __init__(self, model: FittedCurves) -> None:
+    def __init__(self, model: CurveModel) -> None:
         self._model = model
+        self.name = model.name
 
     def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""
@@ -128,7 +130,7 @@ class Fitted:
 class FreezeThaw:
     """See the module."""
 
-    name = Fitted.name
+    name = NAME
 
     def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""

@@ -10,13 +10,13 @@ pile on one region. A pure function of its arguments.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.special import ndtr
 
-from automl_gpt_ray.curves.freeze_thaw import FittedCurves
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.predictor import Array
 
 MARGIN = 1e-3
@@ -25,10 +25,17 @@ BELIEVED = 1e-4
 
 @dataclass(frozen=True)
 class Costs:
-    """What it takes besides training, in steps: to bring a paused trial back, and to start one."""
+    """What it takes besides training, in steps.
+
+    Attributes:
+        resume: To bring a paused trial back.
+        start: To start a new one.
+        redo: Trial without a checkpoint to the steps it has to train again.
+    """
 
     resume: float = 0.0
     start: float = 0.0
+    redo: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ class Ranks:
 
 
 def ranks(
-    model: FittedCurves,
+    model: CurveModel,
     candidates: Array,
     running: Sequence[str] = (),
     starting: Array | None = None,
@@ -84,14 +91,15 @@ def ranks(
     target = goal(model, mean)
     rest = np.array([context.max_step - c.last_step for c in context.curves], dtype=float)
     able = np.array([not c.diverged for c in context.curves], dtype=bool) & (rest > 0)
-    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume, budget)
+    again = np.array([costs.redo.get(c.key, 0) for c in context.curves], dtype=float)
+    old = expected_improvement(mean, var, target) * _affordable(rest + costs.resume + again, budget)
     new = _of_candidates(model, candidates, mean, held, starting, target)
     new = new * _affordable(np.full(len(candidates), context.max_step + costs.start), budget)
     return Ranks(np.where(able, old, -np.inf), new, rest, target)
 
 
 def plan(
-    model: FittedCurves,
+    model: CurveModel,
     candidates: Array,
     running: Sequence[str] = (),
     starting: Array | None = None,
@@ -126,7 +134,7 @@ def plan(
     return Plan(key, None, left, float(old[best_old]), found.target)
 
 
-def goal(model: FittedCurves, mean: Array) -> float:
+def goal(model: CurveModel, mean: Array) -> float:
     """Return the value to improve on: the best reached so far, without its noise, and a small margin.
 
     Args:
@@ -148,7 +156,7 @@ def expected_improvement(mean: Array, var: Array, target: float) -> Array:
 
 
 def _of_candidates(
-    model: FittedCurves, candidates: Array, mean: Array, held: Array, starting: Array | None, target: float
+    model: CurveModel, candidates: Array, mean: Array, held: Array, starting: Array | None, target: float
 ) -> Array:
     if not len(candidates):
         return np.empty(0)

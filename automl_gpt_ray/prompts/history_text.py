@@ -56,6 +56,11 @@ def changes(brief: Brief, config: Config) -> str:
     return quoted(changed, MAX_VALUE) if changed else "the default"
 
 
+def log_text(curve: Sequence[tuple[int, float]]) -> str:
+    """Return (step, value) pairs as at most POINTS of them."""
+    return ", ".join(f"{step}: {number(value)}" for step, value in _thinned(curve))
+
+
 def _counts(brief: Brief, history: History, best: float | None) -> str:
     counts = {state.value: len(history.in_state(state)) for state in TrialState}
     stated = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
@@ -69,8 +74,7 @@ def _section(title: str, trials: Sequence[TrialRecord], brief: Brief, history: H
 
 
 def _line(trial: TrialRecord, brief: Brief, history: History) -> str:
-    curve = trial.curve(brief.objective.metric)
-    shown = ", ".join(f"{step}: {number(value)}" for step, value in _thinned(curve))
+    shown = log_text(trial.curve(brief.objective.metric))
     value = number(trial.value(history.objective))
     return f"  {value} | {trial.state.value} at {trial.last_step} | {changes(brief, trial.config)} | log {{{shown}}}"
 

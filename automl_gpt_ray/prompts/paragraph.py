@@ -24,7 +24,7 @@ from automl_gpt_ray.prompts.schema import reply_schema
 from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import History, Message, Prompt
 
-VERSION = "2"
+VERSION = "3"
 """Grows with every change of the words; written into each journal."""
 
 LOG_POINTS = 4
@@ -62,7 +62,7 @@ def repair_prompt(prompt: Prompt, reply: str, problems: Sequence[str], max_token
     Of a reply that would take it beyond `max_tokens` the beginning is quoted.
     """
     shown = [quoted(problem, 300)[1:-1] for problem in problems[:12]]
-    request = _template("repair").render(problems=shown)
+    request = template("repair").render(problems=shown)
     for length in REPLY_SHOWN:
         again = prompt.then(cleaned(reply, length), request)
         if max_tokens is None or estimated_tokens(again) <= max_tokens:
@@ -79,7 +79,7 @@ def _proposal_prompt(
     brief: Brief, history: History | None, wanted: int, insight: Insight | None, detail: Detail
 ) -> Prompt:
     steps = log_steps(brief.max_steps)
-    text = _template("paragraph").render(
+    text = template("paragraph").render(
         model_card=model_card_lines(brief, detail),
         data_card=data_card_lines(brief, detail),
         request=request_lines(brief, detail),
@@ -92,11 +92,12 @@ def _proposal_prompt(
         has_architecture="architecture" in brief.groups,
         schema=escaped(json.dumps(reply_schema(brief, wanted, steps), ensure_ascii=False)),
     )
-    return Prompt((Message("system", _template("system").render()), Message("user", text)))
+    return Prompt((Message("system", template("system").render()), Message("user", text)))
 
 
 @cache
-def _template(name: str) -> Template:
+def template(name: str) -> Template:
+    """Return the words of a prompt by the name of their file."""
     # The words are for a model, not for a browser: what is untrusted in them goes through `quoted`.
     environment = Environment(  # noqa: S701
         loader=PackageLoader("automl_gpt_ray", "prompts"),

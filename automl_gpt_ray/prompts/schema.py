@@ -20,24 +20,33 @@ MAX_GRID = 50
 def reply_schema(brief: Brief, wanted: int, steps: list[int]) -> dict[str, Any]:
     """Return the schema of a reply with up to `wanted` proposals and a log at `steps`."""
     groups: dict[str, Any] = {
-        group: _object({name: _parameter(p) for name, p in parameters.items() if not isinstance(p, ConstantParameter)})
+        group: object_of(
+            {name: parameter_schema(p) for name, p in parameters.items() if not isinstance(p, ConstantParameter)}
+        )
         for group, parameters in brief.groups.items()
     }
-    proposal = _object({"reason": {"type": "string"}, **groups, "predicted_log": _log(brief, steps)})
+    proposal = object_of({"reason": {"type": "string"}, **groups, "predicted_log": _log(brief, steps)})
     proposals = {"type": "array", "items": proposal, "minItems": 1, "maxItems": wanted}
-    return _object({"proposals": proposals})
+    return object_of({"proposals": proposals})
 
 
 def _log(brief: Brief, steps: list[int]) -> dict[str, Any]:
+    values = dict.fromkeys(("value", "low", "high"), value_schema(brief))
+    point = {"step": {"type": "integer", "enum": steps}, **values}
+    return {"type": "array", "items": object_of(point), "minItems": len(steps), "maxItems": len(steps)}
+
+
+def value_schema(brief: Brief) -> dict[str, Any]:
+    """Return the schema of a value of the optimised metric."""
     value: dict[str, Any] = {"type": "number"}
     for key, bound in (("minimum", "low"), ("maximum", "high")):
         limit = getattr(brief.metric, bound, math.inf)
         value |= {key: limit} if math.isfinite(limit) else {}
-    point = {"step": {"type": "integer", "enum": steps}, **dict.fromkeys(("value", "low", "high"), value)}
-    return {"type": "array", "items": _object(point), "minItems": len(steps), "maxItems": len(steps)}
+    return value
 
 
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
+def object_of(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema of an object with these properties and no others."""
     return {
         "type": "object",
         "properties": properties,
@@ -46,9 +55,14 @@ def _object(properties: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _parameter(parameter: Parameter) -> dict[str, Any]:
-    schema = _domain(parameter)
-    return {"anyOf": [schema, {"type": "null"}]} if parameter.when else schema
+def parameter_schema(parameter: Parameter) -> dict[str, Any]:
+    """Return the schema of a hyperparameter's values; null where it may not exist."""
+    return nullable(parameter) if parameter.when else _domain(parameter)
+
+
+def nullable(parameter: Parameter) -> dict[str, Any]:
+    """Return the schema of a hyperparameter's values or null."""
+    return {"anyOf": [_domain(parameter), {"type": "null"}]}
 
 
 def _domain(parameter: Parameter) -> dict[str, Any]:

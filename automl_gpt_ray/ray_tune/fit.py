@@ -78,14 +78,18 @@ def steering_rule(loaded: LoadedJob) -> SteeringRule | None:
     options = loaded.job.scheduler
     if options.type != "freeze_thaw":
         return None
-    revise = None if options.revise == "none" else revision_rule(loaded)
-    return SteeringRule(options.grace, options.eta, options.audit, options.switch_cost, revise=revise)
+    told = (options.grace, options.eta, options.audit, options.switch_cost)
+    revise = revision_rule(loaded)
+    return SteeringRule(*told, review=options.review, review_every=options.review_every, revise=revise)
 
 
-def revision_rule(loaded: LoadedJob) -> RevisionRule:
-    """Return what may be changed about the job's trials as they train."""
-    model, pace = loaded.model, max(2, round(loaded.brief.max_steps / 10))
-    rules = loaded.job.scheduler.revise == "rules"
+def revision_rule(loaded: LoadedJob) -> RevisionRule | None:
+    """Return what may be changed about the job's trials as they train; None where nobody would."""
+    model, job, pace = loaded.model, loaded.job, max(2, round(loaded.brief.max_steps / 10))
+    reviewed = job.llm is not None and job.scheduler.review
+    if job.scheduler.revise == "none" or not (reviewed or job.scheduler.revise == "rules"):
+        return None
+    rules = job.scheduler.revise == "rules"
     return RevisionRule(tuple(model.hot), tuple(model.clone), cooldown=pace, patience=pace, rules=rules)
 
 

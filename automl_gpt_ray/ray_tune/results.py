@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.events import TrialEnded
 from automl_gpt_ray.records import Observation, TrialRecord, TrialState
 
 STEP, SECONDS = "step", "seconds"
@@ -34,6 +36,19 @@ def observation(result: Mapping[str, Any], step_key: str | None = None) -> Obser
     metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
     seconds = _number(result.get(SECONDS), result.get("time_total_s", 0.0))
     return Observation(step_of(result, step_key), metrics, seconds)
+
+
+def ended(trial: TrialRecord, last: Observation | None, brief: Brief, error: bool) -> TrialEnded:
+    """Return how a trial ended; `last` is the result with which Ray ended it.
+
+    One we know already means that the trainable returned; a new one, before the last step, that somebody else's
+    scheduler or a stopper ended it there. One that makes way for its clone was stopped.
+    """
+    if error:
+        return TrialEnded(trial.id, TrialState.FAILED, failure_of(trial, brief.objective.metric))
+    returned = last is not None and last.step == trial.last_step and not trial.lineage.leaves
+    full = returned or (last is not None and last.step >= brief.max_steps)
+    return TrialEnded(trial.id, TrialState.COMPLETED if full else TrialState.STOPPED)
 
 
 def failure_of(trial: TrialRecord, metric: str) -> str:

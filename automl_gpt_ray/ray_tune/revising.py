@@ -29,7 +29,7 @@ from automl_gpt_ray.live import Notice, put
 from automl_gpt_ray.ray_tune.board import Board
 from automl_gpt_ray.records import Config, Observation, TrialRecord, TrialState
 from automl_gpt_ray.remedy import guess_of, remedy
-from automl_gpt_ray.revision import RevisionRule, ask, config_before, judged
+from automl_gpt_ray.revision import RevisionRule, ask, config_before, floor_of, judged
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
 
@@ -94,10 +94,14 @@ class Revising:
             return back
         if self._rule.rules:
             self._ask_rules(known)
-        asked = (self._desk.book.trial(trial.trial_id) or known).lineage.asked
-        if asked is None or trial.trial_id in self._waiting:
+        return self.begin(trial)
+
+    def begin(self, trial: Trial) -> str | None:
+        """Let what was asked of a trial that reports begin to take force; answer as `after`."""
+        known = self._desk.book.trial(trial.trial_id)
+        if known is None or known.lineage.asked is None or known.id in self._waiting:
             return None
-        return self._begin(trial, known, asked)
+        return self._begin(trial, known, known.lineage.asked)
 
     def ended(self, trial: Trial) -> None:
         """Note the last checkpoint of a trial whose clone goes on from it."""
@@ -150,9 +154,8 @@ class Revising:
             self._desk.book.record(CheckpointSaved(trial.trial_id, step, saved))
 
     def _judge(self, trial: Trial, known: TrialRecord) -> str | None:
-        book, steering, applied = self._desk.book, self._desk.steering, known.lineage.open
-        told = book.forecasts.get(known.id) if steering and steering.trusted else None
-        found = judged(known, book.objective, self._rule, told)
+        book, applied = self._desk.book, known.lineage.open
+        found = judged(known, book.objective, self._rule)
         if found is None or applied is None:
             return None
         if not found.failed:
@@ -194,10 +197,13 @@ class Revising:
         before: Observation | None,
     ) -> str | None:
         """Write down that `asked` is in force from `step` on, after `before` was observed, and let it be so."""
-        value = before.metrics.get(self._desk.book.objective.metric) if before else None
+        objective, steering = self._desk.book.objective, self._desk.steering
+        value = before.metrics.get(objective.metric) if before else None
         value = value if value is not None and math.isfinite(value) else None
+        forecast = steering.forecast(known.id) if steering else None
+        floor = floor_of(forecast, objective, step + self._rule.patience - 1)
         config = {**known.config, **asked.changes}
-        self._desk.book.record(RevisionApplied(known.id, step, config, restart, value))
+        self._desk.book.record(RevisionApplied(known.id, step, config, restart, value, floor))
         return self._enforce(trial, restart, asked.reason)
 
     def _enforce(self, trial: Trial, restart: Origin | None, reason: str) -> str | None:

@@ -11,28 +11,25 @@ must save checkpoints and go on from them. This file knows Ray's rules; what pro
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import ray
-from pyarrow.fs import FileSelector
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
 
-from automl_gpt_ray.audit import PAUSE, STOP
+from automl_gpt_ray.audit import FORGET, PAUSE, STOP
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
+from automl_gpt_ray.ray_tune.forgetting import forget, is_bare
 from automl_gpt_ray.ray_tune.results import step_of
 from automl_gpt_ray.ray_tune.revising import Revising, revising_of
 from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import Choice, SteeringRule
-
-_LOG = logging.getLogger(__name__)
 
 
 @runtime_checkable
@@ -73,7 +70,8 @@ class ReviewScheduler(FIFOScheduler):
         searcher: Shares its steering; anybody else's trials run in the order of their suggestion.
         slots: Trials that train at once; by default as many as the cluster has resources for. Use this
             and not `max_concurrent_trials`, which counts paused trials too.
-        max_paused: Paused trials kept, each with its checkpoint; beyond it the least promising end.
+        max_paused: Paused trials that keep their checkpoints; beyond it the least promising lose theirs, and
+            would begin anew.
         rule: How trials are steered.
         time_attr: Result key that counts steps; must be the searcher's.
     """
@@ -106,7 +104,7 @@ class ReviewScheduler(FIFOScheduler):
             self._revising.settle(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
-        """Let the trial go on, or pause it where something else promises more."""
+        """Let the trial go on, pause it where something else promises more, or stop it where a review says so."""
         desk = self._desk
         if desk is None or desk.steering is None:
             return TrialScheduler.CONTINUE
@@ -119,7 +117,10 @@ class ReviewScheduler(FIFOScheduler):
             return told
         choice = desk.steering.after(trial.trial_id)
         if choice is None or known is None:
-            return TrialScheduler.CONTINUE
+            return (self._revising and self._revising.begin(trial)) or TrialScheduler.CONTINUE
+        if choice.ends:
+            self._decide(known, STOP, choice, TrialState.STOPPED)
+            return TrialScheduler.STOP
         self._decide(known, PAUSE, choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
 
@@ -141,11 +142,12 @@ class ReviewScheduler(FIFOScheduler):
         if choice.action == "end":
             self._end(tune_controller, paused, choice)
             return None
-        self._let_go(tune_controller, paused)
+        self._let_go(paused)
         chosen = next((trial for trial in paused if trial.trial_id == choice.trial), None)
         if chosen is not None:
             if self._revising is not None:
                 self._revising.resumes(chosen)
+            desk.steering.bare.discard(chosen.trial_id)
             desk.book.record(TrialResumed(chosen.trial_id, choice.reason))
         return chosen
 
@@ -158,6 +160,8 @@ class ReviewScheduler(FIFOScheduler):
         known = self._desk.book.trial(trial.trial_id) if self._desk else None
         if known and self._desk and trial.status == Trial.PAUSED and known.state is TrialState.RUNNING:
             self._desk.book.record(TrialEnded(trial.trial_id, TrialState.PAUSED))
+        if known and self._desk and self._desk.steering and is_bare(trial):
+            self._desk.steering.bare.add(trial.trial_id)
 
     def _decide(self, known: TrialRecord, action: str, choice: Choice, state: TrialState) -> None:
         if self._desk is not None:
@@ -172,19 +176,20 @@ class ReviewScheduler(FIFOScheduler):
                 self._decide(known, STOP, choice, TrialState.STOPPED)
                 tune_controller.stop_trial(trial)
 
-    def _let_go(self, tune_controller: Any, paused: list[Trial]) -> None:
-        """End the least promising of too many paused trials; their checkpoints go."""
+    def _let_go(self, paused: list[Trial]) -> None:
+        """Delete the checkpoints of the least promising of too many paused trials; to go on they begin anew."""
         desk = self._desk
-        if desk is None or desk.steering is None or len(paused) <= self._max_paused:
+        if desk is None or desk.steering is None:
             return
-        for name in desk.steering.least_promising(len(paused) - self._max_paused):
-            trial = next((t for t in paused if t.trial_id == name), None)
-            known = desk.book.trial(name)
-            if trial is not None and known is not None and known.state is TrialState.PAUSED:
-                choice = Choice("end", reason=f"{len(paused)} trials wait, and this one promises least", by="planner")
-                self._decide(known, STOP, choice, TrialState.STOPPED)
-                tune_controller.stop_trial(trial)
-                _forget(trial)
+        surplus = len([t for t in paused if t.trial_id not in desk.steering.bare]) - self._max_paused
+        for name in desk.steering.least_promising(surplus) if surplus > 0 else ():
+            trial, known = next((t for t in paused if t.trial_id == name), None), desk.book.trial(name)
+            if trial is None or known is None:
+                continue
+            reason = f"more than {self._max_paused} trials wait with a checkpoint, and this one promises least"
+            desk.book.record(Decision(name, FORGET, reason, "planner", known.last_step))
+            desk.steering.bare.add(name)
+            forget(trial)
 
     def _slots_of(self, trial: Trial) -> Callable[[], int]:
         if self._slots is not None:
@@ -228,17 +233,3 @@ def fitting(needed: dict[str, float]) -> int:
     """Return how many trials that need so much of each resource the whole cluster holds at once, at least 1."""
     cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return max(1, int(min((cluster.get(name, 0.0) // amount for name, amount in needed.items()), default=1)))
-
-
-def _forget(trial: Trial) -> None:
-    """Delete a trial's checkpoints, wherever they are stored."""
-    storage = getattr(trial, "storage", None)  # none in virtual time
-    if storage is None:
-        return
-    try:
-        files = storage.storage_filesystem
-        for found in files.get_file_info(FileSelector(storage.trial_fs_path, allow_not_found=True)):
-            if found.base_name.startswith("checkpoint_"):
-                files.delete_dir(found.path)
-    except OSError as error:
-        _LOG.warning("the checkpoints of %s cannot be deleted: %s", trial.trial_id, error)

@@ -26,28 +26,28 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import Budget, Ending
 from automl_gpt_ray.cards import DataCard, ModelCard, Request
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.events import ResultReported, TrialEnded
+from automl_gpt_ray.events import ResultReported
+from automl_gpt_ray.helm import steer
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, failure_of, is_told, observation
+from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.revision import heir
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
-from automl_gpt_ray.steering import Steering, steer
+from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
 from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
 _LIVE = ("_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
-# Tune's own word for "no limit known": a run whose trials' length nobody stated.
-UNKNOWN_STEPS = 100
+UNKNOWN_STEPS = 100  # Tune's own word for "no limit known": a run whose trials' length nobody stated
 
 
 class LLMSearch(Searcher):
@@ -74,7 +74,8 @@ class LLMSearch(Searcher):
         outages: What is done while the language model cannot be asked.
         priors: Source to its share of the trials at first.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random. `about`: Written into the journal's first line.
+        seed: Of everything random.
+        about: Written into the journal's first line.
     """
 
     def __init__(
@@ -201,20 +202,15 @@ class LLMSearch(Searcher):
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         """Record how a trial ended: completed, stopped early or failed."""
         trial = self.book.trial(trial_id)
-        if trial is None or trial_id in self.closed or (trial.state.ended and result is None and not error):
+        if trial is None or trial_id in self.closed:
             return
-        state, failure = TrialState.STOPPED, None
-        if error:
-            state, failure = TrialState.FAILED, failure_of(trial, self.brief.objective.metric)
-        elif result:
-            seen = observation(result, self._step_key)
-            # Ray ends a trial with its last result: the trainable returned if we know it, else somebody ended it.
-            returned = bool(trial.observations) and trial.last_step == seen.step
-            if not returned:
-                self.book.record(ResultReported(trial_id, self._clocks.total(trial, seen)))
-            whole = seen.step >= self.brief.max_steps or (returned and not trial.lineage.leaves)
-            state = TrialState.COMPLETED if whole else TrialState.STOPPED
-        self.book.record(TrialEnded(trial_id, state, failure))
+        if not error and trial.state.ended and (result is None or trial.state is TrialState.STOPPED):
+            return  # it was decided
+        seen = self._clocks.total(trial, observation(result, self._step_key)) if result and not error else None
+        end = ended(trial, seen, self.brief, error)
+        if seen and seen.step != trial.last_step:
+            self.book.record(ResultReported(trial_id, seen))
+        self.book.record(end)
         self.limits.saw(trial_id)
         if self._supply:
             self._supply.changed()
@@ -290,7 +286,7 @@ class LLMSearch(Searcher):
         mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=self.rule is not None)
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._watch:
-            self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply)
+            self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply, llm, self._limit)
         return self._supply
 
     def _open_book(self) -> Book:

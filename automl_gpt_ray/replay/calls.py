@@ -8,13 +8,16 @@ from typing import final
 
 from automl_gpt_ray.advisors.language import MAX_WANTED, proposals_of, read_reply
 from automl_gpt_ray.advisors.recipe import NotDerivable
+from automl_gpt_ray.advisors.reviewer import REVIEW, REVIEW_REPAIR, read_reviews
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import REPAIR, CallFailed, PromptSent, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.prompts.paragraph import proposal_prompt, repair_prompt
+from automl_gpt_ray.prompts.review import review_prompt
 from automl_gpt_ray.records import History, Message, Prompt, Proposal
 from automl_gpt_ray.replies import Drafts, ReplyError
+from automl_gpt_ray.review_replies import Reviews
 
 InsightOf = Callable[[History], Insight | None]
 
@@ -35,7 +38,7 @@ class Call:
     sent: PromptSent
     history: History | None
     reply: ReplyReceived | None = None
-    result: Drafts | ReplyError | None = None
+    result: Drafts | Reviews | ReplyError | None = None
     failure: CallFailed | None = None
     late: bool = False
 
@@ -70,11 +73,13 @@ class Calls:
         Raises:
             NotDerivable: What it continues is not in the journal.
         """
+        if event.purpose == REVIEW:
+            return review_prompt(self._brief, history, event.subjects, event.max_tokens).messages
         if event.purpose == "propose":
             insight = self._insight(history) if event.informed else None
             return proposal_prompt(self._brief, history, event.wanted, insight, event.max_tokens).messages
         first = self._open.get(event.call.removesuffix(REPAIR))
-        if event.purpose != "repair" or first is None or first.reply is None:
+        if event.purpose not in ("repair", REVIEW_REPAIR) or first is None or first.reply is None:
             raise NotDerivable("what the prompt continues is not in the journal")
         problems = first.result.problems if isinstance(first.result, ReplyError) else ()
         return repair_prompt(Prompt(first.sent.messages), first.reply.text, problems, event.max_tokens).messages
@@ -84,7 +89,10 @@ class Calls:
         call = self._open.get(event.call)
         if call is not None and call.history is not None:
             call.reply = event
-            call.result = read_reply(event.text, event.finish, self._brief, call.history, call.sent.wanted)
+            if call.sent.subjects:
+                call.result = read_reviews(event.text, event.finish, self._brief, call.sent.subjects)
+            else:
+                call.result = read_reply(event.text, event.finish, self._brief, call.history, call.sent.wanted)
             call.history = None
 
     def failed(self, event: CallFailed) -> Call | None:
@@ -101,7 +109,7 @@ class Calls:
 
     def reread(self, call: Call, now: History) -> None:
         """Read a reply of before the driver came back with what is known now; others stay as they are."""
-        if call.late and call.reply:
+        if call.late and call.reply and not call.sent.subjects:
             call.result = read_reply(call.reply.text, call.reply.finish, self._brief, now, call.sent.wanted)
 
     def find(self, call: str) -> Call | None:
@@ -109,13 +117,14 @@ class Calls:
         return self._open.get(call)
 
     def answered(self, version: int | None = None) -> list[Call]:
-        """Return the calls with a reply that nothing came of yet, of one history version where given."""
-        calls = (c for c in self._open.values() if c.reply and not c.failure)
+        """Return the calls for proposals with a reply that nothing came of yet, of one history version where given."""
+        calls = (c for c in self._open.values() if c.reply and not c.failure and not c.sent.subjects)
         return [c for c in calls if version is None or c.sent.history_version == version]
 
     def of(self, version: int, wanted: int) -> Call | None:
         """Return the first call made at `version` for `wanted` proposals."""
-        made = (c for c in self._open.values() if (c.sent.history_version, c.sent.wanted) == (version, wanted))
+        asked = (c for c in self._open.values() if not c.sent.subjects)
+        made = (c for c in asked if (c.sent.history_version, c.sent.wanted) == (version, wanted))
         return next(made, None)
 
     def close(self, call: Call) -> None:

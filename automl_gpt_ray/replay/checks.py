@@ -13,6 +13,7 @@ from typing import final
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst, default_proposal
 from automl_gpt_ray.advisors.recipe import NotDerivable
+from automl_gpt_ray.advisors.reviewer import REVIEW_REPAIR
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.events import (
     REPAIR,
@@ -22,6 +23,7 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyRead,
     ReplyReceived,
+    ReviewsRead,
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry
@@ -34,6 +36,7 @@ from automl_gpt_ray.replay.course import Course
 from automl_gpt_ray.replay.report import Findings
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import Drafts, ReplyError
+from automl_gpt_ray.review_replies import Reviews
 from automl_gpt_ray.revision import inherited
 
 PROMPTS, REPLIES, DROPS, CHOICES, DRAWS, TRUST = "prompts", "replies", "drops", "choices", "random draws", "trust"
@@ -83,6 +86,8 @@ class Checks:
                 self._guarded(PROMPTS, seq, lambda: self._prompt(event, seq))
             case ReplyReceived() | ReplyRead() | CallFailed():
                 self._guarded(REPLIES, seq, lambda: self._answer(event, seq))
+            case ReviewsRead():
+                self._guarded(REPLIES, seq, lambda: self._reviewed(event, seq))
             case AdviceGiven():
                 self._guarded(_kind_of(event), seq, lambda: self._advice(event, seq))
             case ProposalDropped():
@@ -107,7 +112,7 @@ class Checks:
         first = course.calls.find(event.call.removesuffix(REPAIR))
         messages = course.calls.messages(event, history)
         self._findings.compare(PROMPTS, seq, f"call {event.call}", event, replace(event, messages=messages))
-        if event.purpose == "repair" and first:
+        if event.purpose in ("repair", REVIEW_REPAIR) and first:
             self._findings.same(REPLIES) if isinstance(first.result, ReplyError) else self._findings.different(
                 REPLIES, seq, f"call {event.call}", "", "a reply that cannot be used", "a usable reply"
             )
@@ -131,6 +136,14 @@ class Checks:
         self._findings.compare(
             REPLIES, seq, f"call {event.call}", event, ReplyRead(event.call, usable, result.problems)
         )
+
+    def _reviewed(self, event: ReviewsRead, seq: int) -> None:
+        call = self._course.calls.find(event.call)
+        if call is None or not isinstance(call.result, Reviews):
+            raise NotDerivable("the reply is not in the journal")
+        derived = ReviewsRead(event.call, call.result.reviews, call.result.problems)
+        self._findings.compare(REPLIES, seq, f"call {event.call}", event, derived)
+        self._course.calls.close(call)
 
     def _failure(self, event: CallFailed, seq: int) -> None:
         call = self._course.calls.failed(event)

@@ -1,0 +1,1 @@
+"""A small transformer that forecasts curves in context, trained on synthetic problems only; needs torch."""

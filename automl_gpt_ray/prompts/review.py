@@ -1,0 +1,123 @@
+"""The review prompt: running trials with their curve facts, and what may be said of each. Pure."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.cards import ModelCard
+from automl_gpt_ray.curves.facts import CurveFacts, facts_of
+from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
+from automl_gpt_ray.prompts.detail import LADDER, Detail
+from automl_gpt_ray.prompts.history_text import changes, history_lines, log_text
+from automl_gpt_ray.prompts.paragraph import template
+from automl_gpt_ray.prompts.quoting import escaped, number, quoted
+from automl_gpt_ray.prompts.schema import nullable, object_of, value_schema
+from automl_gpt_ray.prompts.tokens import estimated_tokens
+from automl_gpt_ray.records import History, LogPoint, Message, PredictedLog, Prompt, TrialRecord
+from automl_gpt_ray.review import Subject
+
+MOST = 8
+"""Trials in one review."""
+
+
+def review_prompt(brief: Brief, history: History, subjects: Sequence[Subject], max_tokens: int | None = None) -> Prompt:
+    """Return the prompt that asks about `subjects`, trials of `history`.
+
+    Args:
+        brief: What is tuned.
+        history: The run so far.
+        subjects: At least one and at most MOST; those that the history does not know are left out.
+        max_tokens: As in `proposal_prompt`.
+    """
+    for detail in LADDER:
+        prompt = _prompt(brief, history, subjects, detail)
+        if max_tokens is None or estimated_tokens(prompt) <= max_tokens:
+            break
+    return prompt
+
+
+def review_schema(brief: Brief, subjects: Sequence[Subject]) -> dict[str, Any]:
+    """Return the schema of a reply about `subjects`."""
+    hot = hot_names(brief)
+    number_schema = value_schema(brief)
+    said: dict[str, Any] = {
+        "trial": {"type": "string", "enum": [s.trial for s in subjects]},
+        "action": {"type": "string", "enum": ["continue", "pause", "stop", *(["revise"] if hot else [])]},
+        "reason": {"type": "string"},
+        "predicted_final": object_of(dict.fromkeys(("value", "low", "high"), number_schema)),
+    }
+    if hot:
+        said["changes"] = object_of({name: nullable(brief.space.parameters[name]) for name in hot})
+    reviews = {"type": "array", "items": object_of(said), "minItems": 1, "maxItems": len(subjects)}
+    return object_of({"reviews": reviews})
+
+
+def hot_names(brief: Brief) -> tuple[str, ...]:
+    """Return the searched hyperparameters that may change while a trial trains."""
+    card: ModelCard | None = brief.model
+    return tuple(name for name in card.hot if name in brief.space.searched) if card else ()
+
+
+def _prompt(brief: Brief, history: History, subjects: Sequence[Subject], detail: Detail) -> Prompt:
+    text = template("review").render(
+        model_card=model_card_lines(brief, detail),
+        data_card=data_card_lines(brief, detail),
+        request=request_lines(brief, detail),
+        history=history_lines(brief, history, replace(detail, running=0, queued=0)),
+        trials="\n".join(_trial_lines(brief, history, subjects)),
+        hot=", ".join(map(quoted, hot_names(brief))),
+        metric=quoted(brief.objective.metric),
+        max_steps=brief.max_steps,
+        schema=escaped(json.dumps(review_schema(brief, subjects), ensure_ascii=False)),
+    )
+    return Prompt((Message("system", template("system").render()), Message("user", text)))
+
+
+def _trial_lines(brief: Brief, history: History, subjects: Sequence[Subject]) -> list[str]:
+    known = {trial.id: trial for trial in history.trials}
+    lines = []
+    for subject in subjects:
+        trial = known.get(subject.trial)
+        if trial is not None:
+            lines += _about(brief, history, trial, subject)
+    return lines
+
+
+def _about(brief: Brief, history: History, trial: TrialRecord, subject: Subject) -> list[str]:
+    log = trial.proposal.predicted_log
+    return [
+        f"trial {quoted(trial.id, 64)}: at step {trial.last_step} of {brief.max_steps}",
+        f"  changes from the default: {changes(brief, trial.config)}",
+        f"  log {{{log_text(trial.curve(brief.objective.metric))}}}",
+        f"  facts: {_facts_text(facts_of(trial, history))}",
+        f"  the curve predictor expects {_point(subject.predicted)}",
+        f"  predicted by whoever proposed it: {_log_points(log)}",
+    ]
+
+
+def _facts_text(facts: CurveFacts) -> str:
+    parts = [
+        f"best {number(facts.best)} at step {facts.best_step or '-'}",
+        f"slope {number(facts.slope, 2)}",
+        f"training minus validation {number(facts.gap, 2)}" if facts.gap is not None else "",
+        f"{facts.plateau} steps since it last improved",
+        f"{facts.spikes} spikes" if facts.spikes else "",
+        f"{facts.missing} values NaN" if facts.missing else "",
+        f"number {facts.rank} of {facts.peers} at this step" if facts.rank else "",
+        f"surprise {facts.surprise:+.1f}" if facts.surprise is not None else "",
+    ]
+    return ", ".join(part for part in parts if part)
+
+
+def _point(point: LogPoint | None) -> str:
+    if point is None:
+        return "nothing yet"
+    return f"{number(point.value)} ({number(point.low)} to {number(point.high)}) at step {point.step}"
+
+
+def _log_points(log: PredictedLog | None) -> str:
+    return "; ".join(map(_point, log.points[:4])) if log else "nothing"
