@@ -226,6 +226,14 @@ def changed(lineage: Lineage, config: Values, event: LineageEvent) -> Lineage:
             return lineage.after_rolling_back(config, event)
 
 
+def told(applied: Applied) -> str:
+    """Return a revision in a line, for a person."""
+    old, asked = applied.before, applied.revision
+    changes = ", ".join(f"{n} {old[n]} -> {v}" if n in old else f"{n} {v}" for n, v in asked.changes.items())
+    how = "goes on as a clone" if asked.structural else "revised"
+    return f"{how} from step {applied.step} on: {changes} ({asked.by}: {asked.reason})"
+
+
 def _changes(before: Values, config: Values) -> dict[str, str | int | float | bool | None]:
     return {name: value for name, value in config.items() if name not in before or before[name] != value}
 

@@ -16,6 +16,7 @@ from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
+from automl_gpt_ray.lineage import Applied
 from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
@@ -63,6 +64,7 @@ class Outcome:
         used: Kind to what the search used; `money` (US dollars) only where the job has prices.
         forecasts: Each source's score, by how much it had observed.
         audit: How often pausing was wrong; None where nothing was paused.
+        revisions: What was changed about trials as they trained, by trial and in order.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -102,6 +104,7 @@ class Outcome:
     used: Mapping[str, float] = field(default_factory=dict)
     forecasts: tuple[Score, ...] = ()
     audit: Audit | None = None
+    revisions: tuple[Applied, ...] = ()
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -175,6 +178,7 @@ def summarise(
         used={kind: value for kind, value in asdict(used).items() if value is not None} if used else {},
         forecasts=tuple(forecasts),
         audit=audit_of(history, book.decisions),
+        revisions=tuple(applied for trial in history.trials for applied in trial.lineage.applied),
     )
 
 
