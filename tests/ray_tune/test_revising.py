@@ -6,7 +6,7 @@ import json
 
 import pytest
 from ray import tune
-from trainables import revisable, unhurried
+from trainables import exploding, revisable, unhurried
 
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.lineage import Origin, Revision, RevisionApplied, RevisionAsked, RevisionRolledBack
@@ -171,6 +171,34 @@ def test_a_structural_change_is_a_clone_from_the_checkpoint(local_ray, tmp_path)
     assert search.limits.used().steps == STEPS
     assert len(grid) == 2
     assert len(events(search, RevisionAsked)) == 1
+    search.close()
+
+
+def test_a_trial_that_reports_nan_goes_back_before_it_fails(local_ray, tmp_path):
+    search = LLMSearch(
+        default={"opt": {"lr": 0.9}, "batch": 16}, max_steps=6, step_key="step", journal=tmp_path / "run"
+    )
+    steering = SteeringRule(audit=0.0, grace=6, revise=RevisionRule(hot=("opt/lr",), rules=True))
+    grid = tune.Tuner(
+        tune.with_resources(exploding, {"cpu": 1}),
+        param_space=SPACE,
+        tune_config=tune.TuneConfig(
+            metric="score",
+            mode="max",
+            num_samples=1,
+            search_alg=search,
+            scheduler=ReviewScheduler(search, slots=1, rule=steering, time_attr="step"),
+            reuse_actors=True,
+        ),
+        run_config=tune.RunConfig(storage_path=str(tmp_path), name="exp", verbose=0),
+    ).fit()
+    assert not grid.errors
+    (trial,) = search.book.history().trials
+    assert trial.state is TrialState.COMPLETED
+    assert "score is nan" in trial.lineage.applied[0].revision.reason
+    assert [seen.metrics["began"] for seen in trial.observations] == [0, 0, 2, 2, 2, 2]
+    assert trial.value(search.book.objective) == pytest.approx(1.8 + 4 * 0.09)
+    check_schedule(trial)
     search.close()
 
 

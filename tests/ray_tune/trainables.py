@@ -88,6 +88,25 @@ def revisable(config):
         hp.refresh()
 
 
+def exploding(config):
+    """Climbs by its rate; where that is above 0.3, NaN at step 3 and then an error, as trainers do."""
+    hp = live(config)
+    done, value = 0, 0.0
+    if checkpoint := hp.checkpoint():
+        with checkpoint.as_directory() as folder:
+            done, value = json.loads((Path(folder) / "state.json").read_text())
+    for step in range(done + 1, 7):
+        rate = hp["opt"]["lr"]
+        value = math.nan if step == 3 and rate > 0.3 else value + rate
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.json").write_text(json.dumps([step, value]))
+            told = {"score": value, "rate": rate, "began": done, "step": step}
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+        hp.refresh()
+        if math.isnan(value):
+            raise ValueError("the score became NaN")
+
+
 def unhurried(config):
     """As `revisable`, without a checkpoint and without asking for what is new: reading does."""
     hp = live(config)
