@@ -229,6 +229,7 @@ class Revising:
     def _send(self, trial: Trial, config: Config, start: Any) -> None:
         known = self._desk.book.trial(trial.trial_id)
         self._post(trial.trial_id, _revised(known, config) if known else {}, sent=True, start=start)
+        self._board.taken(trial.trial_id)  # it must not begin without: a board that died is replaced now
 
     def _configure(self, trial: Trial, known: TrialRecord) -> None:
         """Let Ray start the trial with the values in force from now on, and its files tell them."""

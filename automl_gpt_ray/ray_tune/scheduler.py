@@ -5,8 +5,8 @@
 
 A trial that reports at a milestone is paused where something else, paused or new, promises more; a free worker
 goes to whatever promises most. The searcher hands out a new configuration only when one is due. The trainable
-must save checkpoints and go on from them. This file knows Ray's rules; what promises more is
-`steering.Steering`'s to say.
+must save checkpoints and go on from them. Where `SteeringRule.revise` allows it, trials are revised as they train
+(`revising`). This file knows Ray's rules; what promises more is `steering.Steering`'s to say.
 """
 
 from __future__ import annotations

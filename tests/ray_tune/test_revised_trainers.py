@@ -29,10 +29,10 @@ STEPS = 5
 BOUNDLESS = {"cooldown": 1, "patience": 9}
 
 
-def revised(folder, model, data, trainer, changes):
+def revised(folder, model, data, trainer, changes, samples=1):
     card = load_model_card(CARDS / "models" / f"{model}.yaml")
     task = task_of(load_data_card(CARDS / "data" / f"{data}.yaml"), "accuracy", max_steps=STEPS)
-    rule = RevisionRule(hot=tuple(card.hot), factor=100.0, share=1.0, **BOUNDLESS)
+    rule = RevisionRule(hot=tuple(card.hot), clone=tuple(card.clone), factor=100.0, share=1.0, **BOUNDLESS)
     search = LLMSearch(
         model_card=card, data_card=task.data, metric="accuracy", mode="max", max_steps=STEPS, journal=folder / "run"
     )
@@ -43,7 +43,7 @@ def revised(folder, model, data, trainer, changes):
         tune_config=tune.TuneConfig(
             metric="accuracy",
             mode="max",
-            num_samples=1,
+            num_samples=samples,
             search_alg=search,
             scheduler=ReviewScheduler(search, slots=1, rule=steering, time_attr="step"),
         ),
@@ -51,9 +51,9 @@ def revised(folder, model, data, trainer, changes):
     ).fit()
     assert not grid.errors
     assert isinstance(asks.found, Revision), asks.found
-    (trial,) = search.book.history().trials
+    trials = search.book.history().trials
     search.close()
-    return trial, task, grid[0]
+    return trials, task, grid[0]
 
 
 def plain(trainer, trial, task):
@@ -77,7 +77,7 @@ def check_steps(trainer, trial, task):
 
 
 def test_a_booster_grows_with_the_eta_in_force(local_ray, tmp_path):
-    trial, task, result = revised(tmp_path, "xgboost", "iris", tabular, {"eta": 0.02, "lambda": 30.0})
+    (trial,), task, result = revised(tmp_path, "xgboost", "iris", tabular, {"eta": 0.02, "lambda": 30.0})
     check_steps(tabular, trial, task)
     booster = xgboost.Booster(model_file=Path(result.checkpoint.path) / "model.ubj")
     leaves = (
@@ -90,8 +90,23 @@ def test_a_booster_grows_with_the_eta_in_force(local_ray, tmp_path):
 
 def test_a_network_learns_with_the_rate_in_force(local_ray, tmp_path):
     changes = {"learning_rate": 1e-4, "weight_decay": 0.1, "dropout": 0.5}
-    trial, task, _ = revised(tmp_path, "small_cnn", "digits", image_classification, changes)
+    (trial,), task, _ = revised(tmp_path, "small_cnn", "digits", image_classification, changes)
     check_steps(image_classification, trial, task)
+
+
+def test_a_clone_goes_on_with_another_batch_size(local_ray, tmp_path):
+    changes = {"batch_size": 256}
+    (parent, child), task, _ = revised(tmp_path, "small_cnn", "digits", image_classification, changes, samples=2)
+    assert (parent.last_step, [seen.step for seen in child.observations]) == (3, [4, 5])
+    step = list(zip(range(3), image_classification.fit(dict(parent.proposal.config), task), strict=False))[-1][1]
+    (tmp_path / "three").mkdir()
+    step.save(tmp_path / "three")
+    config = {**parent.proposal.config, **changes}
+    for seen, expected in zip(
+        child.observations, image_classification.fit(config, task, tmp_path / "three"), strict=True
+    ):
+        told = {name: value for name, value in expected.metrics.items() if name not in ("seconds", "step")}
+        assert dict(seen.metrics) == pytest.approx(told), seen.step
 
 
 def test_a_board_that_died_is_replaced(local_ray):
