@@ -193,9 +193,9 @@ def heir(book: Book, trial_id: str) -> Proposal | None:
         if parent is None or revision is None:
             return None
         step = revision.back_to if revision.back_to is not None else parent.last_step
-        kept = book.checkpoints(parent.id)
+        kept = [(at, path) for at, path in book.checkpoints(parent.id).items() if at <= step]
         proposal = inherited(parent, revision)
-        book.record(TrialStarted(trial_id, proposal, parent=Origin(parent.id, step, kept.get(step, ""))))
+        book.record(TrialStarted(trial_id, proposal, parent=Origin(parent.id, *max(kept, default=(0, "")))))
         return proposal
 
 

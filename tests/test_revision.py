@@ -242,6 +242,7 @@ def test_a_clone_that_ray_lost_is_due_again():
     asked(book, {"batch": 64})
     book.record(TrialEnded("t", TrialState.STOPPED))
     first = heir(book, "c")
+    assert book.trial("c").lineage.parent == Origin("t", 0), "its parent kept no checkpoint"
     book.record(TrialRequeued("c", "lost"))
     assert not book.history().pending
     assert heir(book, "d").config == first.config

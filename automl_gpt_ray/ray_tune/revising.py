@@ -114,6 +114,8 @@ class Revising:
         for trial in paused:
             known = self._desk.book.trial(trial.trial_id)
             if known and known.state is TrialState.PAUSED and known.lineage.restart is not None:
+                if self._desk.steering is not None:
+                    self._desk.steering.bare.discard(known.id)  # it was told where to begin
                 self._desk.book.record(TrialResumed(known.id, "it goes back for its revision"))
                 return trial
         return None
@@ -221,14 +223,16 @@ class Revising:
         self._desk.book.record(TrialEnded(known.id, TrialState.PAUSED, message=f"goes back: {reason}"))
         return TrialScheduler.PAUSE
 
-    def _post(self, name: str, values: Mapping[str, Any], sent: bool = False, start: Any = None) -> int:
-        notice = Notice(self._board.notice(name).version + 1, values, sent, start)
-        self._board.post(name, notice)
-        return notice.version
+    def _post(self, name: str, values: Mapping[str, Any]) -> int:
+        """Put up new values, and return the version; where the trial is to begin stays as it is."""
+        before = self._board.notice(name)
+        self._board.post(name, replace(before, version=before.version + 1, values=values))
+        return before.version + 1
 
     def _send(self, trial: Trial, config: Config, start: Any) -> None:
         known = self._desk.book.trial(trial.trial_id)
-        self._post(trial.trial_id, _revised(known, config) if known else {}, sent=True, start=start)
+        values, version = _revised(known, config) if known else {}, self._board.notice(trial.trial_id).version + 1
+        self._board.post(trial.trial_id, Notice(version, values, True, start))
         self._board.taken(trial.trial_id)  # it must not begin without: a board that died is replaced now
 
     def _configure(self, trial: Trial, known: TrialRecord) -> None:
@@ -281,11 +285,9 @@ def _checkpoint(trial: Trial, origin: Origin) -> Any:
 def _inheritance(tune_controller: Any, parent: Origin) -> Any:
     """Return the checkpoint that a clone begins with; None where its parent left none."""
     found = next((t for t in tune_controller.get_trials() if t.trial_id == parent.trial), None)
-    if found is None:
+    if found is None or not parent.checkpoint:
         return None
-    if parent.checkpoint and _exists(found, parent.checkpoint):
-        return _checkpoint(found, parent)
-    return found.checkpoint
+    return _checkpoint(found, parent) if _exists(found, parent.checkpoint) else found.checkpoint
 
 
 def _exists(trial: Trial, path: str) -> bool:
