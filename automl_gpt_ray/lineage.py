@@ -118,7 +118,7 @@ class Lineage:
         changes = _changes(before, event.config)
         old = {name: before[name] for name in changes if name in before}
         # An open revision that the next one overtook is part of what that is compared with.
-        applied = self.after_judging("kept").applied
+        applied = self.applied if self.asked is None else self.after_judging("kept").applied
         if self.asked is not None:
             applied += (Applied(self.asked, event.step, old, event.value, event.floor),)
         scheduled = _from(self.schedule, event.step, changes)

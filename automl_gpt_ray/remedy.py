@@ -90,8 +90,8 @@ def sound_step(trial: TrialRecord, history: History) -> int:
     """Return the last step before the damage: that of the best value if the trial had learned by then, else 0."""
     best = trial.value(history.objective)
     values = [(s, v) for s, v in trial.curve(history.objective.metric) if math.isfinite(v)]
-    if best is None or len(values) < 2:
-        return 0
+    if best is None or len(values) < 2 or not _diverged(trial, history):
+        return 0  # what is stuck has never learned
     step = next(s for s, v in values if v == best)
     # What was never better than at first was damaged from the first.
     return 0 if step == values[0][0] else step

@@ -17,7 +17,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol, final
 
-from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
@@ -27,6 +26,7 @@ from automl_gpt_ray.events import CheckpointSaved, Decision, TrialEnded, TrialRe
 from automl_gpt_ray.lineage import Origin, Revision, RevisionApplied, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.live import Notice, put
 from automl_gpt_ray.ray_tune.board import Board
+from automl_gpt_ray.ray_tune.origins import checkpoint_of, exists, inheritance, newest_kept
 from automl_gpt_ray.records import Config, Observation, TrialRecord, TrialState
 from automl_gpt_ray.remedy import guess_of, remedy
 from automl_gpt_ray.revision import RevisionRule, ask, config_before, floor_of, judged
@@ -80,9 +80,9 @@ class Revising:
         if known.lineage.schedule:
             self._configure(trial, known)
         if known.lineage.restart is not None:
-            self._send(trial, known.config, _checkpoint(trial, known.lineage.restart))
+            self._send(trial, known.config, checkpoint_of(trial, known.lineage.restart))
         elif known.lineage.parent is not None and trial.checkpoint is None:
-            self._send(trial, known.config, _inheritance(tune_controller, known.lineage.parent))
+            self._send(trial, known.config, inheritance(tune_controller, known.lineage.parent))
 
     def after(self, trial: Trial, result: Mapping[str, Any]) -> str | None:
         """Act on what a trial reported; return Ray's word for what it is to do, None where it just goes on."""
@@ -114,11 +114,23 @@ class Revising:
         for trial in paused:
             known = self._desk.book.trial(trial.trial_id)
             if known and known.state is TrialState.PAUSED and known.lineage.restart is not None:
+                self._see_to_restart(trial, known, known.lineage.restart)
                 if self._desk.steering is not None:
                     self._desk.steering.bare.discard(known.id)  # it was told where to begin
                 self._desk.book.record(TrialResumed(known.id, "it goes back for its revision"))
                 return trial
         return None
+
+    def _see_to_restart(self, trial: Trial, known: TrialRecord, restart: Origin) -> None:
+        """Go back further, or not at all, where Ray has deleted the checkpoint as it saved the one of the pause."""
+        if not restart.checkpoint or exists(trial, restart.checkpoint):
+            return
+        found = newest_kept(self._desk.book, trial, restart.step)
+        rolled_back = known.lineage.open is None  # its latest weights are of use; those of what diverged are not
+        if not found.checkpoint and rolled_back and trial.checkpoint is not None:
+            found = Origin(known.id, known.last_step, trial.checkpoint.path)
+        self._desk.book.record(RevisionApplied(known.id, found.step + 1, known.config, found))
+        self._send(trial, known.config, checkpoint_of(trial, found))
 
     def resumes(self, trial: Trial) -> None:
         """Let what was asked of a paused trial take force as it is resumed."""
@@ -127,7 +139,7 @@ class Revising:
         if known is None or asked is None or asked.structural:
             return
         self._waiting.pop(trial.trial_id, None)
-        restart = None if asked.back_to is None else self._origin(trial, asked.back_to)
+        restart = None if asked.back_to is None else newest_kept(self._desk.book, trial, asked.back_to)
         step = known.last_step if restart is None else restart.step
         self._apply(trial, known, step + 1, asked, restart, known.observations[-1] if known.observations else None)
 
@@ -164,7 +176,7 @@ class Revising:
             book.record(RevisionJudged(known.id, known.last_step, found.reason))
             return None
         config = config_before(known, applied)
-        restart = self._origin(trial, applied.step - 1)
+        restart = newest_kept(self._desk.book, trial, applied.step - 1)
         since = (restart.step if restart.checkpoint else known.last_step) + 1
         going_back = restart if restart.checkpoint else None
         book.record(RevisionRolledBack(known.id, known.last_step, since, config, found.reason, going_back))
@@ -186,7 +198,7 @@ class Revising:
         if asked.back_to is None:
             self._waiting[known.id] = self._post(known.id, _revised(known, {**known.config, **asked.changes}))
             return None
-        restart = self._origin(trial, asked.back_to)
+        restart = newest_kept(self._desk.book, trial, asked.back_to)
         return self._apply(trial, known, restart.step + 1, asked, restart, known.observations[-1])
 
     def _apply(
@@ -217,7 +229,7 @@ class Revising:
         if restart is None:
             self._post(known.id, _revised(known, known.config))
             return None
-        self._send(trial, known.config, _checkpoint(trial, restart))
+        self._send(trial, known.config, checkpoint_of(trial, restart))
         if known.state is TrialState.PAUSED:
             return None
         self._desk.book.record(TrialEnded(known.id, TrialState.PAUSED, message=f"goes back: {reason}"))
@@ -251,14 +263,6 @@ class Revising:
         except OSError as error:
             _LOG.warning("the parameters of %s cannot be written: %s", trial.trial_id, error)
 
-    def _origin(self, trial: Trial, step: int) -> Origin:
-        """Return the newest kept checkpoint of a trial at or before `step`, or its very beginning."""
-        name = trial.trial_id
-        for at, path in sorted(self._desk.book.checkpoints(name).items(), reverse=True):
-            if at <= step and _exists(trial, path):
-                return Origin(name, at, path)
-        return Origin(name, 0)
-
 
 def revising_of(desk: Desk, trial: Trial) -> Revising | None:
     """Return what revises the trials of a run, of which `trial` is one; None where nobody does."""
@@ -274,24 +278,3 @@ def _revised(known: TrialRecord, config: Config) -> dict[str, Any]:
     names = {name for _, values in known.lineage.schedule for name in values}
     names |= {name for name, value in config.items() if known.proposal.config.get(name) != value}
     return {name: config[name] for name in config if name in names}
-
-
-def _checkpoint(trial: Trial, origin: Origin) -> Any:
-    if not origin.checkpoint or trial.storage is None:
-        return None
-    return tune.Checkpoint(origin.checkpoint, filesystem=trial.storage.storage_filesystem)
-
-
-def _inheritance(tune_controller: Any, parent: Origin) -> Any:
-    """Return the checkpoint that a clone begins with; None where its parent left none."""
-    found = next((t for t in tune_controller.get_trials() if t.trial_id == parent.trial), None)
-    if found is None or not parent.checkpoint:
-        return None
-    return _checkpoint(found, parent) if _exists(found, parent.checkpoint) else found.checkpoint
-
-
-def _exists(trial: Trial, path: str) -> bool:
-    try:
-        return trial.storage is not None and bool(trial.storage.storage_filesystem.get_file_info(path).type.value)
-    except OSError:
-        return False

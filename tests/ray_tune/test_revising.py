@@ -54,7 +54,7 @@ class Asks(tune.Callback):
             self.found = ask(book, trial.trial_id, self.changes, self.search.brief.space, self.rule, **told)
 
 
-def fit(folder, trainable, step, changes, samples=1, space=(), failures=0, **options):
+def fit(folder, trainable, step, changes, samples=1, space=(), failures=0, keep=None, **options):
     search = LLMSearch(default=DEFAULT, max_steps=STEPS, step_key="step", journal=folder / "run")
     steering = SteeringRule(gated=True, audit=0.0, revise=RULE, grace=STEPS)
     asks = Asks(search, step, changes, **options)
@@ -74,6 +74,7 @@ def fit(folder, trainable, step, changes, samples=1, space=(), failures=0, **opt
             verbose=0,
             callbacks=[asks],
             failure_config=tune.FailureConfig(max_failures=failures),
+            checkpoint_config=tune.CheckpointConfig(num_to_keep=keep),
         ),
     ).fit()
     assert isinstance(asks.found, Revision), asks.found
@@ -155,6 +156,18 @@ def test_a_trial_sent_back_begins_at_its_checkpoint(local_ray, tmp_path):
     check_schedule(trial)
     assert [o.metrics["began"] for o in trial.observations] == [0] * 2 + [2] * 10
     assert trial.value(search.book.objective) == pytest.approx(0.2 + 10 * 0.4)
+    search.close()
+
+
+def test_a_trial_whose_checkpoint_ray_deletes_meanwhile_begins_anew(local_ray, tmp_path):
+    search, _ = fit(tmp_path, revisable, 5, {"opt/lr": 0.4}, keep=1, back_to=5)
+    (trial,) = search.book.history().trials
+    first, second = events(search, RevisionApplied)
+    assert (first.restart.step, second.restart) == (5, Origin(trial.id, 0))
+    assert [seen.metrics["began"] for seen in trial.observations] == [0] * 12
+    assert trial.lineage.redone == 6
+    assert len(trial.lineage.applied) == 1
+    check_schedule(trial)
     search.close()
 
 
