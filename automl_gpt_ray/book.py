@@ -29,7 +29,6 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyReceived,
     ResultReported,
-    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -44,8 +43,10 @@ from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.job_events import FeedbackGiven
 from automl_gpt_ray.journal import Entry, Journal
 from automl_gpt_ray.limits import NO_LIMITS
+from automl_gpt_ray.lineage import Lineage, LineageEvent, changed
 from automl_gpt_ray.open_calls import OpenCalls
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.review import ReviewsRead
 from automl_gpt_ray.spending import Spending
 
 
@@ -123,7 +124,10 @@ class Book:
         """
         with self._lock:
             if self._snapshot is None:
-                self._snapshot = self._take_snapshot()
+                trials, pending = tuple(self._trials.values()), tuple(self._pending.values())
+                max_step = self.started.max_step if self.started else 1
+                told = (self.objective, trials, pending, self.version, len(self._epochs), max_step)
+                self._snapshot = History(*told, limits=self._limits, feedback=self.feedback)
             return self._snapshot
 
     def trial(self, trial_id: str) -> TrialRecord | None:
@@ -168,18 +172,8 @@ class Book:
                 raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
             self.apply(entry)
 
-    def _take_snapshot(self) -> History:
-        objective = self.objective
-        return History(
-            objective=objective,
-            trials=tuple(self._trials.values()),
-            pending=tuple(self._pending.values()),
-            version=self.version,
-            epoch=len(self._epochs),
-            max_step=self.started.max_step if self.started else 1,
-            limits=self._limits,
-            feedback=self.feedback,
-        )
+    def _parent(self, trial: TrialRecord) -> TrialRecord | None:
+        return self._trials.get(trial.lineage.parent.trial) if trial.lineage.parent else None
 
     @singledispatchmethod
     def _apply(self, event: Event) -> None:
@@ -197,10 +191,6 @@ class Book:
     @_apply.register
     def _(self, event: PromptSent) -> None:
         self._calls.sent(event)
-
-    @_apply.register
-    def _(self, event: RunResumed) -> None:
-        self.ended = None
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:
@@ -229,18 +219,21 @@ class Book:
     @_apply.register
     def _(self, event: TrialStarted) -> None:
         self._pending.pop(event.proposal.id, None)
-        self._trials[event.trial] = TrialRecord(event.trial, event.proposal)
+        trial = self._trials[event.trial] = TrialRecord(event.trial, event.proposal, lineage=Lineage(event.parent))
+        if parent := self._parent(trial):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.after_cloning(parent.last_step))
 
     @_apply.register
     def _(self, event: TrialRequeued) -> None:
         trial = self._trials.pop(event.trial, None)
-        if trial is not None:
+        if trial is not None and (parent := self._parent(trial)):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.without_clone())
+        elif trial is not None:
             self._pending = {trial.proposal.id: trial.proposal, **self._pending}
 
     @_apply.register
     def _(self, event: TrialResumed) -> None:
-        trial = self._trials.get(event.trial)
-        if trial is not None and trial.state is TrialState.PAUSED:
+        if (trial := self._trials.get(event.trial)) and trial.state is TrialState.PAUSED:
             self._trials[event.trial] = replace(trial, state=TrialState.RUNNING)
 
     @_apply.register
@@ -261,7 +254,11 @@ class Book:
         if again:
             self._epochs.recovered(trial.failure)
             trial = replace(trial, state=TrialState.RUNNING, failure=None)
-        self._trials[event.trial] = replace(trial, observations=seen)
+        if restart := trial.lineage.restart:  # what it left behind is no longer its own
+            saved = self._checkpoints.get(trial.id, {})
+            self._checkpoints[trial.id] = {step: path for step, path in saved.items() if step <= restart.step}
+        lineage = trial.lineage.after_report(trial.last_step, event.observation.step)
+        self._trials[event.trial] = replace(trial, observations=seen, lineage=lineage)
         value = event.observation.metrics.get(self.objective.metric)
         self._epochs.reported(event.trial, value, self.objective, self.version)
 
@@ -283,6 +280,11 @@ class Book:
         self._epochs.begin(self.version)
 
     @_apply.register
+    def _(self, event: LineageEvent) -> None:
+        if trial := self._trials.get(event.trial):
+            self._trials[event.trial] = replace(trial, lineage=changed(trial.lineage, trial.config, event))
+
+    @_apply.register
     def _(self, event: Decision) -> None:
         self.decisions.append(event)
 
@@ -291,5 +293,5 @@ class Book:
         self.tested = event
 
     @_apply.register
-    def _(self, event: RunEnded) -> None:
-        self.ended = event
+    def _(self, event: RunEnded | RunResumed) -> None:
+        self.ended = event if isinstance(event, RunEnded) else None

@@ -17,6 +17,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
 from automl_gpt_ray.limits import Limit
+from automl_gpt_ray.lineage import Applied
 from automl_gpt_ray.pareto import LimitCheck, ParetoRow, check_limits, pareto_front
 from automl_gpt_ray.records import Config, History, Objective, PredictedLog, TrialRecord, TrialState
 
@@ -67,6 +68,7 @@ class Outcome:
         audit: How often pausing was wrong; None where nothing was paused.
         limits: How the best trial stands against each limit of the request.
         pareto: What the trials trade between the objective and the limited quantities, best first.
+        revisions: What was changed about trials as they trained, by trial and in order.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -108,6 +110,7 @@ class Outcome:
     audit: Audit | None = None
     limits: tuple[LimitCheck, ...] = ()
     pareto: tuple[ParetoRow, ...] = ()
+    revisions: tuple[Applied, ...] = ()
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -162,7 +165,7 @@ def summarise(
         trials={"total": len(history.trials), **{s.value: len(history.in_state(s)) for s in TrialState}},
         sources=dict(Counter(t.proposal.source for t in history.trials)),
         failures=dict(Counter(t.failure or "error" for t in history.in_state(TrialState.FAILED))),
-        steps=sum(t.last_step for t in history.trials),
+        steps=sum(t.lineage.steps(t.last_step) for t in history.trials),
         train_seconds=round(sum(t.seconds for t in history.trials), 3),
         wall_seconds=round(wall_seconds, 3),
         llm_calls=spent.calls,
@@ -183,6 +186,7 @@ def summarise(
         audit=audit_of(history, book.decisions),
         limits=check_limits(history),
         pareto=pareto_front(history),
+        revisions=tuple(applied for trial in history.trials for applied in trial.lineage.applied),
     )
 
 
@@ -214,7 +218,7 @@ def _best_fields(book: Book) -> dict[str, Any]:
     point = next(o for o in best.observations if o.step == step)
     return {
         "best_trial": best.id,
-        "best_config": dict(best.config),
+        "best_config": dict(best.lineage.config(best.proposal.config, step)),
         "best_source": best.proposal.source,
         "best_reason": best.proposal.reason,
         "best_step": point.step,

@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.limits import NO_LIMITS, Limits, best_of
+from automl_gpt_ray.lineage import UNTOUCHED, Lineage
 
 Scalar = str | int | float | bool | None
 Config = Mapping[str, Scalar]
@@ -171,11 +172,12 @@ class TrialRecord:
     observations: tuple[Observation, ...] = ()
     state: TrialState = TrialState.RUNNING
     failure: str | None = None
+    lineage: Lineage = UNTOUCHED
 
     @property
     def config(self) -> Config:
-        """The configuration being trained."""
-        return self.proposal.config
+        """The configuration being trained: as proposed, with what was revised since."""
+        return self.lineage.config(self.proposal.config)
 
     @property
     def last_step(self) -> int:
@@ -269,11 +271,8 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.estimated or other.estimated,
-        )
+        completion = self.completion_tokens + other.completion_tokens
+        return Usage(self.prompt_tokens + other.prompt_tokens, completion, self.estimated or other.estimated)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each layer may import from itself and from those before it. An entry is a module or a package with
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("__init__", "errors", "feedback", "limits", "records"),
+    ("__init__", "errors", "feedback", "limits", "lineage", "records"),
     (
         "budget",
         "events",
@@ -67,8 +67,11 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "outages",
         "plan",
         "prefetch",
+        "remedy",
+        "revision",
         "run_budget",
     ),
+    ("live",),
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
@@ -80,7 +83,7 @@ SEAMS = frozenset({"training.task", "training.data_check"})
 
 # Library -> where it may be imported.
 PLACES = {
-    "ray": ("ray_tune", "training", "jobs"),
+    "ray": ("ray_tune", "training", "jobs", "live"),
     **dict.fromkeys(
         ("torch", "transformers", "xgboost", "sklearn"), ("training", "llm.transformers_client", "curves", "experience")
     ),

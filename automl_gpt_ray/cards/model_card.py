@@ -61,6 +61,7 @@ class ModelCard(BaseModel):
         architecture: Hyperparameters of its structure; changing one means a new model.
         hyperparameters: Hyperparameters of its training.
         hot: Names that may change while a trial trains.
+        clone: Names that may change in a child trial, which goes on from the checkpoint of a trial that trains.
         trainable: `package.module:function`, called as a Ray Tune function trainable.
         evaluate: `package.module:function` that scores a checkpoint on the test split; by default
             the function `evaluate` beside the trainable, where there is one.
@@ -82,6 +83,7 @@ class ModelCard(BaseModel):
     architecture: dict[str, Parameter] = Field(default_factory=dict)
     hyperparameters: dict[str, Parameter] = Field(min_length=1)
     hot: list[str] = Field(default_factory=list)
+    clone: list[str] = Field(default_factory=list)
     trainable: str
     evaluate: str | None = None
     step: str = "epoch"
@@ -114,15 +116,18 @@ class ModelCard(BaseModel):
             raise FieldProblems(problems)
         return group
 
-    @field_validator("hot")
+    @field_validator("hot", "clone")
     @classmethod
-    def _known_hot(cls, hot: list[str], info: ValidationInfo) -> list[str]:
+    def _known(cls, listed: list[str], info: ValidationInfo) -> list[str]:
         names = {name for group in GROUPS for name in info.data.get(group, {})}
-        unknown = [name for name in hot if name not in names]
-        # Where a group was itself refused, its names are unknown here through no fault of `hot`.
+        unknown = [name for name in listed if name not in names]
+        # Where a group was itself refused, its names are unknown here through no fault of this list.
         if unknown and all(group in info.data for group in GROUPS):
             raise ValueError(f"`{unknown[0]}` is not a hyperparameter of this card | {did_you_mean(unknown[0], names)}")
-        return hot
+        twice = [name for name in listed if name in info.data.get("hot", ())]
+        if twice and info.field_name == "clone":
+            raise ValueError(f"`{twice[0]}` is in `hot` already | a name changes in place or by a clone, not both")
+        return listed
 
     @property
     def space(self) -> SearchSpace:

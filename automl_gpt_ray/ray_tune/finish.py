@@ -77,10 +77,11 @@ def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | Non
     """
     if tell:
         tell("training the best configuration on training and validation data together …")
-    stop = {time_attr(prepared.loaded): best_step(best, prepared.task.objective)}
+    step = best_step(best, prepared.task.objective)
+    stop = {time_attr(prepared.loaded): step}
     tuner = Tuner(
         bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
-        param_space=dict(best.config),
+        param_space=dict(best.lineage.config(best.proposal.config, step)),
         tune_config=TuneConfig(trial_dirname_creator=folder_name),
         run_config=RunConfig(name=_unused(folder, "refit"), storage_path=str(folder), verbose=0, stop=stop),
     )

@@ -140,7 +140,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         about=about,
         recollection=loaded.recollection,
     )
-    rule = steering_rule(job)
+    rule = steering_rule(loaded)
     if rule:
         searcher.share(rule)
     return searcher

@@ -35,11 +35,12 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, ended, observation
+from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.revision import heir
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering
@@ -136,8 +137,7 @@ class LLMSearch(Searcher):
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
         self._rays = rays_limits(spec)
-        if self._space is not None:
-            # A Model Card gave the space: `param_space` may hold constants but no second space.
+        if self._space is not None:  # of a Model Card: `param_space` may hold constants but no second space
             return not from_ray(config).searched
         self._space = from_ray(config, self._default)
         return True
@@ -160,7 +160,9 @@ class LLMSearch(Searcher):
         supply, limits = self._supply or self._start(), self.limits
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
-        proposal = supply.take(trial_id) if not limits.ending(supply) and new_is_due(self) else None
+        proposal = heir(self.book, trial_id) if self.rule and not limits.failed else None
+        if proposal is None and not limits.ending(supply) and new_is_due(self):
+            proposal = supply.take(trial_id)
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))
         if proposal is None:
@@ -190,8 +192,8 @@ class LLMSearch(Searcher):
         if trial is None or trial_id in self.closed:
             return
         seen = self._clocks.total(trial, observation(result, self._step_key))
-        if (trial.last_step, trial.seconds) == (seen.step, seen.seconds):
-            return  # the scheduler has told it
+        if is_told(trial, seen):  # by the scheduler
+            return
         self.book.record(ResultReported(trial_id, seen))
         self.limits.saw(trial_id)
         if self._steering:
@@ -221,8 +223,7 @@ class LLMSearch(Searcher):
         """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
-        known = known_trials(Path(checkpoint_path).parent)
-        if known is not None:
+        if (known := known_trials(Path(checkpoint_path).parent)) is not None:
             self.reconcile(known)
 
     def reconcile(self, known: Mapping[str, bool]) -> None:
@@ -250,8 +251,7 @@ class LLMSearch(Searcher):
     @property
     def book_path(self) -> Path:
         """Where the journal lies."""
-        if self._journal_folder is None:
-            self._journal_folder = Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
+        self._journal_folder = self._journal_folder or Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
         return self._journal_folder / FILE_NAME
 
     @property

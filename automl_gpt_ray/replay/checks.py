@@ -24,10 +24,10 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyRead,
     ReplyReceived,
-    ReviewsRead,
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry
+from automl_gpt_ray.lineage import Origin
 from automl_gpt_ray.llm.redaction import REDACTED
 from automl_gpt_ray.queue_rules import (
     EMERGENCY,
@@ -48,7 +48,9 @@ from automl_gpt_ray.replay.course import Course
 from automl_gpt_ray.replay.report import Findings
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import Drafts, ReplyError
+from automl_gpt_ray.review import ReviewsRead
 from automl_gpt_ray.review_replies import Reviews
+from automl_gpt_ray.revision import inherited
 
 PROMPTS, REPLIES, DROPS, CHOICES, DRAWS, TRUST = "prompts", "replies", "drops", "choices", "random draws", "trust"
 UNREAD = "nothing came of it before the run ended"
@@ -262,7 +264,9 @@ class Checks:
         course = self._course
         history = course.now.history()
         subject = f"trial {event.trial}"
-        if course.team.loop == "ask_tell":
+        if event.parent is not None:
+            chosen = self._clone(event.parent)
+        elif course.team.loop == "ask_tell":
             chosen = history.pending[0] if history.pending else None
         else:
             if due := outdated(course.book, course.rules, event.outages, event.recent):
@@ -270,6 +274,11 @@ class Checks:
             chosen = pick(history, course.mixture.choose, event.outages, event.waits, event.urgent)
             chosen = chosen or draw(course.brief.space, course.team.seed, history, event.outages)
         self._findings.compare(kind, seq, subject, event.proposal, chosen)
+
+    def _clone(self, origin: Origin) -> Proposal | None:
+        parent = self._course.now.trial(origin.trial)
+        revision = parent.lineage.asked if parent else None
+        return inherited(parent, revision) if parent and revision else None
 
     def _trust(self, event: TrialStarted, seq: int) -> None:
         shares = self._course.mixture.shares(self._course.now.history())
