@@ -7,7 +7,7 @@ from functools import partial
 from automl_gpt_ray.advisors.reviewer import LanguageReviewer
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.curves.competitors import competitors
+from automl_gpt_ray.curves.competitors import Loading
 from automl_gpt_ray.lineage import Revision
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
@@ -40,7 +40,7 @@ def steer(
     given, measured = rule.switch_cost, watch.cost
     cost = (lambda: measured.steps) if given is None else (lambda: given)
     left = lambda history: limits.steps_left()  # noqa: E731 - what is left depends on the book alone
-    planner = Planner(brief.space, brief.max_steps, left, cost, competitors, watch.keeper.gates)
+    planner = Planner(brief.space, brief.max_steps, left, cost, Loading(), watch.keeper.gates)
     reviewing = None
     if llm is not None and rule.review:
         reviewer = LanguageReviewer(llm, brief, book.record, max_prompt_tokens)

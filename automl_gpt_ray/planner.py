@@ -65,7 +65,8 @@ class Planner:
         max_step: Steps of a full training.
         left: Steps that the budget still covers, over all trials.
         switch_cost: What pausing one trial and starting another costs now, in steps.
-        makers: Gives the models that compete, called once, at the first ranking; by default one alone.
+        makers: Gives the models that compete, asked at each ranking; by default one alone. The first is
+            preferred while nothing is known of any.
         gates: Gives how each did so far.
 
     Attributes:
@@ -116,11 +117,9 @@ class Planner:
 
     def model(self, history: History) -> CurveModel:
         """Return the model of a history that is gone by, fitted anew or brought up to date."""
-        if not self._kept:
-            self._kept = {maker.name: Kept(maker, self._max_step) for maker in self._makers()}
-            self.source = next(iter(self._kept))
-        if len(self._kept) > 1:
-            self.source = best(list(self._kept), self._gates(), self.source)
+        makers = self._makers()
+        self._kept = {m.name: self._kept.get(m.name) or Kept(m, self._max_step) for m in makers}
+        self.source = best(list(self._kept), self._gates(), self.source)
         return self._kept[self.source].of(self._reader.context(history))
 
     def _ranks(self, model: CurveModel, history: History, able: list[Proposal], redo: Mapping[str, int]) -> Ranks:

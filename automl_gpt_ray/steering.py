@@ -44,8 +44,6 @@ LEAST = 1e-3
 REST = 2.0
 """A ranking is made again after so many times what the last one took."""
 RUNGS = "rungs"
-
-
 WAIT = Choice("wait", reason="nothing is ready")
 
 

@@ -111,7 +111,8 @@ class PlannedSearch(Searcher):
             rule = self.rule or SteeringRule(background=False)
             left = lambda history: self._budget - steps_of(history)  # noqa: E731
             cost = lambda: rule.switch_cost or 0.0  # noqa: E731 - nothing to measure in virtual time
-            planner = Planner(brief.space, brief.max_steps, left, cost, self._makers, keeper.gates)
+            makers = self._makers()
+            planner = Planner(brief.space, brief.max_steps, left, cost, lambda: makers, keeper.gates)
             steering = Steering(book, planner, keeper, rule, self._offers, cost)
             self._live = book, steering, self._make(planner.model)
         return self._live

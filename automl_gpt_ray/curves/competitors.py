@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import threading
+from typing import final
 
 from automl_gpt_ray.curves.curve_model import CurveModelMaker
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
@@ -52,3 +54,27 @@ def competitors() -> list[CurveModelMaker]:
         _LOG.warning("curves are forecast without the network: %s", error)
         return [FreezeThaw()]
     return [Hybrid(forecaster), Alone(forecaster), FreezeThaw()]
+
+
+@final
+class Loading:
+    """`competitors` without waiting: the process stands alone until a thread has read the network."""
+
+    def __init__(self) -> None:
+        self._found: list[CurveModelMaker] = [FreezeThaw()]
+        self._thread: threading.Thread | None = None
+
+    def __call__(self) -> list[CurveModelMaker]:
+        """Return those that are ready; the first call starts the thread."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._load, name="curve network", daemon=True)
+            self._thread.start()
+        return self._found
+
+    def wait(self) -> None:
+        """Wait until all are ready, where reading has begun."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _load(self) -> None:
+        self._found = competitors()

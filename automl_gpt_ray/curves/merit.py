@@ -24,7 +24,7 @@ def best(names: Sequence[str], gates: Mapping[str, Gate], current: str) -> str:
     """
     scored = {name: gates[name] for name in names if name in gates and gates[name].trials >= MIN_TRIALS}
     if not scored:
-        return current
+        return names[0]
     first = max(scored, key=lambda name: (scored[name].skill, -names.index(name)))
     if current in scored and scored[first].skill < scored[current].skill + MARGIN:
         return current

@@ -31,7 +31,6 @@ from automl_gpt_ray.lineage import Origin
 from automl_gpt_ray.llm.redaction import REDACTED
 from automl_gpt_ray.queue_rules import (
     EMERGENCY,
-    FIRST,
     HINTED,
     OUTDATED,
     REPLACED,
@@ -44,7 +43,7 @@ from automl_gpt_ray.queue_rules import (
 )
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.replay.calls import Call
-from automl_gpt_ray.replay.course import Course
+from automl_gpt_ray.replay.course import Course, kind_of
 from automl_gpt_ray.replay.report import Findings
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import Drafts, ReplyError
@@ -102,7 +101,7 @@ class Checks:
             case ReviewsRead():
                 self._guarded(REPLIES, seq, lambda: self._reviewed(event, seq))
             case AdviceGiven():
-                self._guarded(_kind_of(event), seq, lambda: self._advice(event, seq))
+                self._guarded(kind_of(event), seq, lambda: self._advice(event, seq))
             case ProposalDropped():
                 self._guarded(DROPS, seq, lambda: self._drop(event, seq))
             case TrialStarted():
@@ -185,20 +184,20 @@ class Checks:
                 raise NotDerivable(f"no advisor of the run is called `{event.source}`")
             history = self._course.moment(event.history_version)
             derived = self._admitted(event, _proposed(made, history, event.wanted))
-            self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), derived)
+            self._findings.compare(kind_of(event), seq, _ids(event), self._acted(event), derived)
 
     def _first(self, event: AdviceGiven, seq: int) -> None:
         brief, history = self._course.brief, self._course.moment(event.history_version)
         first = default_proposal(brief.space, history)
         made = (*([first] if first else []), *recalled_proposals(brief, history))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, replace(event, proposals=made))
+        self._findings.compare(kind_of(event), seq, _ids(event), event, replace(event, proposals=made))
 
     def _asked(self, event: AdviceGiven, seq: int) -> None:
         course = self._course
         history = course.moment(event.history_version)
         made = _proposed(DefaultFirst(course.advisor, course.brief.space), history, 1)
         derived = AdviceGiven(made[0].source if made else "", history.version, tuple(made))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, derived)
+        self._findings.compare(kind_of(event), seq, _ids(event), event, derived)
         for call in [c for c in course.calls.answered() if c.sent.history_version <= history.version]:
             self._findings.same(REPLIES)
             course.calls.close(call)
@@ -210,7 +209,7 @@ class Checks:
         candidates = course.calls.answered(event.history_version)
         if not candidates:
             course.moment(event.history_version)
-            self._findings.different(_kind_of(event), seq, _ids(event), "", "proposals", "no reply holds them")
+            self._findings.different(kind_of(event), seq, _ids(event), "", "proposals", "no reply holds them")
             return
         for call in candidates:
             course.calls.reread(call, book.history())
@@ -218,7 +217,7 @@ class Checks:
         named = [pair for pair in derived if f"-{pair[0].sent.call}-" in _ids(event, all_ids=True)]
         call, admitted = (named or derived)[0]
         if not self._redacted(call, event):
-            same = self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), admitted)
+            same = self._findings.compare(kind_of(event), seq, _ids(event), self._acted(event), admitted)
             read = {p.id: p for p in call.proposals()}
             if same or all(read.get(p.id) == p for p in event.proposals):
                 self._findings.same(REPLIES)
@@ -230,7 +229,7 @@ class Checks:
     def _redacted(self, call: Call, event: AdviceGiven) -> bool:
         if call.reply is None or REDACTED not in call.reply.text:
             return False
-        for kind in (REPLIES, _kind_of(event)):
+        for kind in (REPLIES, kind_of(event)):
             self._findings.not_derivable(kind, "a key was removed from the reply")
         return True
 
@@ -295,8 +294,3 @@ def _proposed(advisor: Advisor, history: History, n: int) -> list[Proposal]:
 def _ids(event: AdviceGiven, all_ids: bool = False) -> str:
     ids = [p.id for p in event.proposals] + [p.split(" ", 1)[0] for p in event.problems]
     return ", ".join(ids if all_ids or len(ids) < 3 else [*ids[:2], "…"])
-
-
-def _kind_of(event: AdviceGiven) -> str:
-    first = FIRST[0] if event.source == START else event.source
-    return f"{first} proposals"

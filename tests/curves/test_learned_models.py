@@ -131,7 +131,8 @@ def test_a_planner_goes_by_the_best():
         pytest.skip(weights.unavailable())
     history = made_history(PLAIN, 12)
     told: dict[str, Gate] = {}
-    planner = Planner(PLAIN, history.max_step, makers=competitors.competitors, gates=lambda: told)
+    makers = competitors.competitors()
+    planner = Planner(PLAIN, history.max_step, makers=lambda: makers, gates=lambda: told)
     running = [t.id for t in history.trials if not t.state.ended]
     first = planner.rank(history, asked=running)
     assert first.source == competitors.preferred()
@@ -141,6 +142,13 @@ def test_a_planner_goes_by_the_best():
     assert {log.source for log in second.forecasts.values()} <= {"gp"}
     assert {log.source for _, log in second.others} <= {"combination", "network"}
     assert len(second.others) == 2 * len(second.forecasts)
+
+
+def test_nobody_waits_for_the_network():
+    loading = competitors.Loading()
+    assert "gp" in [m.name for m in loading()]
+    loading.wait()
+    assert [m.name for m in loading()] == [m.name for m in competitors.competitors()]
 
 
 def test_without_the_network_the_process_stands_alone(monkeypatch):

@@ -1,15 +1,15 @@
-"""Curves extrapolated by the network; configurations known by a Gaussian process and the network together.
+"""Curves extrapolated by the network, carried to new configurations by a Gaussian process.
 
     model = Hybrid(LearnedForecaster.shipped()).fit(context)
 
 What the network believes of each trial's final value enters the process as an observation with its own noise,
-as in `curves.freeze_thaw`. Of the trials themselves the network is believed. Of a configuration that no trial
-has tried process and network are heard alike, each as far as it is sure:
+as in `curves.freeze_thaw`. Of the trials themselves the network is believed. Forecasts of a configuration that no
+trial has tried, which are scored on their intervals, hear process and network alike, each as far as it is sure:
 
     w_i ~ 1 / var_i,   mean = sum w_i mean_i,   var = sum w_i (var_i + (mean_i - mean)^2)
 
-They know the same trials, so that two opinions make nobody surer than one. The planner goes by narrower
-variances, without the last term: with wide ones it starts too many trials.
+They know the same trials, so that two opinions make nobody surer than one. The planner goes by the process alone:
+with the wider variances of both it starts too many trials or, narrowed, too few.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ from typing import final
 import numpy as np
 
 from automl_gpt_ray.curves import process
-from automl_gpt_ray.curves.curve_model import Carrier, CurveModel
+from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
-from automl_gpt_ray.curves.learned.alone import NARROWER, NetworkCarrier
+from automl_gpt_ray.curves.learned.alone import NetworkCarrier
 from automl_gpt_ray.curves.learned.forecaster import Ends, LearnedForecaster
 from automl_gpt_ray.curves.predictor import Z90, Array, Context, Forecasts, Query
 from automl_gpt_ray.curves.process import Process
@@ -39,60 +39,12 @@ NAME = "combination"
 
 @final
 @dataclass(frozen=True, eq=False)
-class Both:
-    """A process and the network as one `Carrier`."""
-
-    process: Process
-    network: NetworkCarrier
-
-    @property
-    def centre(self) -> float:
-        """Of the process."""
-        return self.process.centre
-
-    @property
-    def theta(self) -> Array:
-        """Of the process."""
-        return self.process.theta
-
-    def finals(self, vectors: Array) -> tuple[Array, Array]:
-        """Return mean and variance of the finals of configurations, in z, as the planner goes by them."""
-        share, mean, var = self._heard(vectors)
-        narrow = share * var[0] / self._few + (1 - share) * var[1] * NARROWER**2
-        return mean[0] * share + mean[1] * (1 - share), np.asarray(narrow)
-
-    def unsure(self, vectors: Array) -> tuple[Array, Array]:
-        """Return the same with the variance of the module's formula."""
-        share, of, var = self._heard(vectors)
-        mean = share * of[0] + (1 - share) * of[1]
-        apart = share * (of[0] - mean) ** 2 + (1 - share) * (of[1] - mean) ** 2
-        return mean, share * var[0] + (1 - share) * var[1] + apart
-
-    @property
-    def _few(self) -> float:
-        return 1.0 + FEW / max(len(self.process.vectors), 1)
-
-    def _heard(self, vectors: Array) -> tuple[Array, Array, Array]:
-        """Return the share of the process, and means and variances of both, shapes (m,), (2, m), (2, m)."""
-        mean, var = (
-            np.stack(pair) for pair in zip(self.process.finals(vectors), self.network.finals(vectors), strict=True)
-        )
-        var[0] *= self._few
-        return var[1] / var.sum(axis=0), mean, var
-
-    def and_also(self, vectors: Array, seen: Array, noise: Array) -> Carrier:
-        """Return what would be believed had these finals been seen too."""
-        return Both(self.process.and_also(vectors, seen, noise), self.network.and_also(vectors, seen, noise))
-
-
-@final
-@dataclass(frozen=True, eq=False)
 class LearnedCurves:
     """A fitted model; make one with `Hybrid.fit`."""
 
     context: Context
     scale: Scale
-    process: Both
+    process: Process
     ends: Ends
     forecaster: LearnedForecaster
     name: str = NAME
@@ -117,9 +69,9 @@ class LearnedCurves:
         if ends is None:
             return FreezeThaw().fit(context)
         chosen = informative(context, ends.mean)
-        kept = replace(self.process.process, centre=_moments(ends, chosen)[0])
+        kept = replace(self.process, centre=_moments(ends, chosen)[0])
         kept = kept.given(_vectors(context, chosen), ends.mean[chosen], ends.var[chosen])
-        return _model(context, scale, kept, ends, self.forecaster)
+        return LearnedCurves(context, scale, kept, ends, self.forecaster)
 
     def predict(self, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""
@@ -134,7 +86,7 @@ class LearnedCurves:
         """
         curves = [queries[i].curve for i in new]
         ends = self.forecaster.predict(self.context, [Query(c, self.context.max_step) for c in curves])
-        mean, var = self.process.unsure(np.stack([c.vector for c in curves]))
+        mean, var = self._heard(np.stack([c.vector for c in curves]))
         low, middle, high = (self.scale.apply(v) for v in (ends.low, ends.median, ends.high))
         wide = np.maximum(np.abs(high - low), 1e-3)
         z = np.stack([self.scale.apply(v) for v in (told.low, told.median, told.high)])
@@ -144,6 +96,17 @@ class LearnedCurves:
         centre = at[1] + share * (mean - middle)
         z[:, new] = centre + (at - at[1]) * (2 * Z90 * np.sqrt(var) / wide)
         return self.scale.forecasts(*z)
+
+    def _heard(self, vectors: Array) -> tuple[Array, Array]:
+        """Return mean and variance of finals as the module says."""
+        network = NetworkCarrier(self.context, self.scale, self.forecaster, narrower=1.0)
+        pairs = zip(self.process.finals(vectors), network.finals(vectors), strict=True)
+        of, var = (np.stack(pair) for pair in pairs)
+        var[0] *= 1.0 + FEW / max(len(self.process.vectors), 1)
+        share = var[1] / var.sum(axis=0)
+        mean = share * of[0] + (1 - share) * of[1]
+        apart = share * (of[0] - mean) ** 2 + (1 - share) * (of[1] - mean) ** 2
+        return mean, share * var[0] + (1 - share) * var[1] + apart
 
 
 @final
@@ -168,7 +131,7 @@ class Hybrid:
         chosen = informative(context, ends.mean)
         centre, variance = _moments(ends, chosen)
         fitted = process.fit(_vectors(context, chosen), ends.mean[chosen], ends.var[chosen], centre, variance, start)
-        return _model(context, scale, fitted, ends, self._forecaster)
+        return LearnedCurves(context, scale, fitted, ends, self._forecaster)
 
 
 @final
@@ -180,11 +143,6 @@ class Combination:
     def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""
         return Hybrid(LearnedForecaster.shipped()).fit(context).predict(queries)
-
-
-def _model(context: Context, scale: Scale, fitted: Process, ends: Ends, forecaster: LearnedForecaster) -> LearnedCurves:
-    carrier = Both(fitted, NetworkCarrier(context, scale, forecaster, narrower=1.0))
-    return LearnedCurves(context, scale, carrier, ends, forecaster)
 
 
 def _moments(ends: Ends, chosen: Sequence[int]) -> tuple[float, float]:
