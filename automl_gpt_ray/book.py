@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import threading
 import time
-from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import singledispatchmethod
 
+from automl_gpt_ray.cards import parse_request
+from automl_gpt_ray.epochs import Epochs
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import (
     AdviceGiven,
@@ -29,7 +29,6 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyReceived,
     ResultReported,
-    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -40,9 +39,14 @@ from automl_gpt_ray.events import (
     TrialResumed,
     TrialStarted,
 )
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.job_events import FeedbackGiven
 from automl_gpt_ray.journal import Entry, Journal
+from automl_gpt_ray.limits import NO_LIMITS
+from automl_gpt_ray.lineage import Lineage, LineageEvent, changed
 from automl_gpt_ray.open_calls import OpenCalls
 from automl_gpt_ray.records import History, Objective, Proposal, TrialRecord, TrialState
+from automl_gpt_ray.review import ReviewsRead
 from automl_gpt_ray.spending import Spending
 
 
@@ -63,10 +67,9 @@ class Book:
     def __init__(self, journal: Journal | None = None, also: Callable[[Event], object] | None = None) -> None:
         self._journal, self._also = journal, also
         self._lock = threading.RLock()
-        self.version, self.seconds = 0, 0.0
+        self.version, self.ended_version, self.seconds = 0, 0, 0.0
         self._latest: float | None = None
-        self.ended_version = 0
-        self._epochs: list[int] = []
+        self._epochs = Epochs()
         self.started: RunStarted | None = None
         self.team: TeamFormed | None = None
         self.ended: RunEnded | None = None
@@ -77,10 +80,9 @@ class Book:
         self._pending: dict[str, Proposal] = {}
         self._calls = OpenCalls()
         self._checkpoints: dict[str, dict[int, str]] = {}
-        self._failures: Counter[str] = Counter()
-        self._best: float | None = None
-        self._leaders: set[str] = set()
+        self.feedback: tuple[Feedback, ...] = ()
         self._snapshot: History | None = None
+        self._limits = NO_LIMITS
         if journal:
             self._rebuild(journal)
 
@@ -122,7 +124,10 @@ class Book:
         """
         with self._lock:
             if self._snapshot is None:
-                self._snapshot = self._take_snapshot()
+                trials, pending = tuple(self._trials.values()), tuple(self._pending.values())
+                max_step = self.started.max_step if self.started else 1
+                told = (self.objective, trials, pending, self.version, len(self._epochs), max_step)
+                self._snapshot = History(*told, limits=self._limits, feedback=self.feedback)
             return self._snapshot
 
     def trial(self, trial_id: str) -> TrialRecord | None:
@@ -146,8 +151,8 @@ class Book:
             return self._calls.unread()
 
     def epochs_since(self, version: int) -> int:
-        """Return how many new bests and new classes of failure came after `version`."""
-        return len(self._epochs) - bisect_right(self._epochs, version)
+        """Return how many new bests, new classes of failure and remarks of people came after `version`."""
+        return self._epochs.since(version)
 
     @property
     def objective(self) -> Objective:
@@ -167,19 +172,8 @@ class Book:
                 raise JournalError(f"cannot rebuild the run from `{journal.path}`: its first event cannot be read")
             self.apply(entry)
 
-    def _take_snapshot(self) -> History:
-        objective = self.objective
-        return History(
-            objective=objective,
-            trials=tuple(self._trials.values()),
-            pending=tuple(self._pending.values()),
-            version=self.version,
-            epoch=len(self._epochs),
-            max_step=self.started.max_step if self.started else 1,
-        )
-
-    def _new_epoch(self) -> None:
-        self._epochs.append(self.version)
+    def _parent(self, trial: TrialRecord) -> TrialRecord | None:
+        return self._trials.get(trial.lineage.parent.trial) if trial.lineage.parent else None
 
     @singledispatchmethod
     def _apply(self, event: Event) -> None:
@@ -188,6 +182,7 @@ class Book:
     @_apply.register
     def _(self, event: RunStarted) -> None:
         self.started = event
+        self._limits = parse_request(event.brief.get("request", {}), "journal").constraints.limits()
 
     @_apply.register
     def _(self, event: TeamFormed) -> None:
@@ -196,10 +191,6 @@ class Book:
     @_apply.register
     def _(self, event: PromptSent) -> None:
         self._calls.sent(event)
-
-    @_apply.register
-    def _(self, event: RunResumed) -> None:
-        self.ended = None
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:
@@ -228,18 +219,21 @@ class Book:
     @_apply.register
     def _(self, event: TrialStarted) -> None:
         self._pending.pop(event.proposal.id, None)
-        self._trials[event.trial] = TrialRecord(event.trial, event.proposal)
+        trial = self._trials[event.trial] = TrialRecord(event.trial, event.proposal, lineage=Lineage(event.parent))
+        if parent := self._parent(trial):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.after_cloning(parent.last_step))
 
     @_apply.register
     def _(self, event: TrialRequeued) -> None:
         trial = self._trials.pop(event.trial, None)
-        if trial is not None:
+        if trial is not None and (parent := self._parent(trial)):
+            self._trials[parent.id] = replace(parent, lineage=parent.lineage.without_clone())
+        elif trial is not None:
             self._pending = {trial.proposal.id: trial.proposal, **self._pending}
 
     @_apply.register
     def _(self, event: TrialResumed) -> None:
-        trial = self._trials.get(event.trial)
-        if trial is not None and trial.state is TrialState.PAUSED:
+        if (trial := self._trials.get(event.trial)) and trial.state is TrialState.PAUSED:
             self._trials[event.trial] = replace(trial, state=TrialState.RUNNING)
 
     @_apply.register
@@ -256,19 +250,17 @@ class Book:
         while kept and kept[-1].step >= event.observation.step:
             kept = kept[:-1]
         again = trial.state in (TrialState.PAUSED, TrialState.FAILED)  # resumed, or asked for once more
-        if trial.failure and again:
-            self._failures[trial.failure] -= 1
         seen = (*kept, event.observation)
         if again:
+            self._epochs.recovered(trial.failure)
             trial = replace(trial, state=TrialState.RUNNING, failure=None)
-        self._trials[event.trial] = replace(trial, observations=seen)
+        if restart := trial.lineage.restart:  # what it left behind is no longer its own
+            saved = self._checkpoints.get(trial.id, {})
+            self._checkpoints[trial.id] = {step: path for step, path in saved.items() if step <= restart.step}
+        lineage = trial.lineage.after_report(trial.last_step, event.observation.step)
+        self._trials[event.trial] = replace(trial, observations=seen, lineage=lineage)
         value = event.observation.metrics.get(self.objective.metric)
-        if self.objective.better(value, self._best):
-            self._best = value
-            # A leader that only climbs on teaches nothing new: each trial opens one epoch at most.
-            if event.trial not in self._leaders:
-                self._leaders.add(event.trial)
-                self._new_epoch()
+        self._epochs.reported(event.trial, value, self.objective, self.version)
 
     @_apply.register
     def _(self, event: TrialEnded) -> None:
@@ -277,13 +269,20 @@ class Book:
             return
         self._trials[event.trial] = replace(trial, state=event.state, failure=event.failure)
         self.ended_version = self.version
-        if trial.failure:
-            # Who ended the trial may not know why; whoever does writes a second event.
-            self._failures[trial.failure] -= 1
+        # Who ended the trial may not know why; whoever does writes a second event.
+        self._epochs.recovered(trial.failure)
         if event.failure:
-            self._failures[event.failure] += 1
-            if self._failures[event.failure] == 1:
-                self._new_epoch()
+            self._epochs.failed(event.failure, self.version)
+
+    @_apply.register
+    def _(self, event: FeedbackGiven) -> None:
+        self.feedback = (*self.feedback, replace(event.feedback, version=self.version))
+        self._epochs.begin(self.version)
+
+    @_apply.register
+    def _(self, event: LineageEvent) -> None:
+        if trial := self._trials.get(event.trial):
+            self._trials[event.trial] = replace(trial, lineage=changed(trial.lineage, trial.config, event))
 
     @_apply.register
     def _(self, event: Decision) -> None:
@@ -294,5 +293,5 @@ class Book:
         self.tested = event
 
     @_apply.register
-    def _(self, event: RunEnded) -> None:
-        self.ended = event
+    def _(self, event: RunEnded | RunResumed) -> None:
+        self.ended = event if isinstance(event, RunEnded) else None

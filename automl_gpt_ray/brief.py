@@ -24,10 +24,12 @@ from automl_gpt_ray.cards import (
 )
 from automl_gpt_ray.metrics import METRICS, Metric
 from automl_gpt_ray.parameters import Parameter
+from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective
 from automl_gpt_ray.space import SearchSpace
 
 _PARAMETER: TypeAdapter[Parameter] = TypeAdapter(Parameter)
+_RECOLLECTION: TypeAdapter[Recollection] = TypeAdapter(Recollection)
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,7 @@ class Brief:
         model: The Model Card, where there is one.
         data: The Data Card, where there is one.
         request: Evaluation metrics, constraints and additional requests.
+        recollection: What is known of similar data sets; None where nobody looked.
     """
 
     space: SearchSpace
@@ -51,6 +54,7 @@ class Brief:
     model: ModelCard | None = None
     data: DataCard | None = None
     request: Request = field(default_factory=Request)
+    recollection: Recollection | None = None
 
     @classmethod
     def of(cls, model: ModelCard, data: DataCard, request: Request, max_steps: int | None = None) -> Self:
@@ -72,6 +76,8 @@ class Brief:
         dumped = {name: card.model_dump(mode="json", exclude_unset=True) for name, card in cards.items() if card}
         if model:
             dumped["model"] |= {group: _parameters(getattr(model, group)) for group in GROUPS}
+        if self.recollection:
+            dumped["recollection"] = _RECOLLECTION.dump_python(self.recollection, mode="json")
         return {
             "space": _parameters(self.space.parameters),
             "metric": self.objective.metric,
@@ -88,7 +94,7 @@ class Brief:
         Raises:
             InputError: It was not written by `to_dict`.
         """
-        model, data = values.get("model"), values.get("data")
+        model, data, recalled = (values.get(name) for name in ("model", "data", "recollection"))
         return cls(
             space=SearchSpace({name: _PARAMETER.validate_python(p) for name, p in values["space"].items()}),
             objective=Objective(values["metric"], values["mode"]),
@@ -97,6 +103,7 @@ class Brief:
             model=parse_model_card(model, "journal") if model else None,
             data=parse_data_card(data, "journal") if data else None,
             request=parse_request(values.get("request", {}), "journal"),
+            recollection=_RECOLLECTION.validate_python(recalled) if recalled else None,
         )
 
     @property

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__
+from automl_gpt_ray import __version__, experience_command
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ app = typer.Typer(
 )
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
+app.add_typer(experience_command.app, name="experience")
 
 OUTAGE = 3
 """Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
@@ -72,6 +73,11 @@ def run(
     paid = {"budget.tokens": tokens, "budget.money": money}
     overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
+    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
+    from automl_gpt_ray import tasks_command
+
+    if tasks_command.wants(job, resume, overrides):
+        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
     loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
@@ -81,7 +87,6 @@ def run(
 
     show_start(console, loaded)
     llm = configured(loaded.job.llm) if loaded.job.llm else None
-    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     outcome = resume_job(loaded, resume, llm, tell) if resume else run_job(loaded, llm, run_dir, tell)
     if json:
         sys.stdout.write(outcome.to_json() + "\n")
@@ -107,15 +112,48 @@ def plan(
     overrides = _overrides(trials, time, None, data_path, llm_model, llm_url, no_llm, seed, settings)
     loaded = _load(job, overrides)
 
+    from automl_gpt_ray.experience.keeping import recalled
     from automl_gpt_ray.llm.configured import configured
     from automl_gpt_ray.plan import make_plan
     from automl_gpt_ray.terminal import show_plan, show_start
 
     console = _console()
+    loaded = recalled(loaded, lambda line: console.print(line, markup=False, highlight=False))
     show_start(console, loaded)
     made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
     show_plan(console, made)
     raise typer.Exit(1 if made.problem else 0)
+
+
+@app.command()
+def assign(
+    job: JobFile,
+    llm_model: LLMModel = None,
+    llm_url: LLMUrl = None,
+    no_llm: NoLLM = False,
+    settings: Settings = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the assignments as JSON.")] = False,
+) -> None:
+    """Show which registered model each task of a job gets, why, and which cannot train on it. Trains nothing."""
+    overrides = _overrides(None, None, None, None, llm_model, llm_url, no_llm, None, settings)
+    from automl_gpt_ray import tasks_command
+
+    raise typer.Exit(tasks_command.assign(_console(stderr=json), job, overrides, json))
+
+
+@app.command()
+def feedback(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    text: Annotated[str, typer.Argument(help="What to tell its advisors; nothing shows what came of it so far.")] = "",
+    fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of all further proposals.")] = None,
+    narrow: Annotated[list[str] | None, typer.Option(help="NAME=LOW:HIGH of all further proposals.")] = None,
+    free: Annotated[list[str] | None, typer.Option(help="NAME of which earlier hints hold no longer.")] = None,
+) -> None:
+    """Tell a run something while it goes on; without words or hints, show what came of what was said."""
+    from automl_gpt_ray.feedback_command import came_of, say, show
+
+    given = text or fix or narrow or free
+    show([say(run_dir, text, fix or (), narrow or (), free or ())] if given else came_of(run_dir))
 
 
 @app.command()

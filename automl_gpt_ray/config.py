@@ -11,7 +11,7 @@ Reading it finds every problem in the job and its cards at once, before anything
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,6 +29,8 @@ from automl_gpt_ray.cards import (
     parse_model_card,
 )
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
+from automl_gpt_ray.experience_options import ExperienceOptions
+from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
@@ -127,6 +129,7 @@ class Job(BaseModel):
         retries: Restarts of a trial whose worker died.
         reuse_actors: Whether one worker process trains several trials, one after the other: seconds
             saved on each, at the price of what a trainable leaves behind in its process.
+        experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
         storage_path: Where run folders are made.
@@ -151,6 +154,7 @@ class Job(BaseModel):
     refit: bool = False
     retries: int = Field(default=0, ge=0)
     reuse_actors: bool = True
+    experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
     seed: int = Field(default=0, ge=0)
     address: str | None = None
     storage_path: str = "runs"
@@ -168,17 +172,19 @@ class Job(BaseModel):
 
 @dataclass(frozen=True)
 class LoadedJob:
-    """A job with its cards read and checked against each other."""
+    """A job with its cards read and checked against each other, and what was recalled of earlier runs."""
 
     job: Job
     data: DataCard
     model: ModelCard
     source: str
+    recollection: Recollection | None = None
 
     @property
     def brief(self) -> Brief:
         """What is to be tuned."""
-        return Brief.of(self.model, self.data, self.job.request, self.job.max_steps)
+        brief = Brief.of(self.model, self.data, self.job.request, self.job.max_steps)
+        return replace(brief, recollection=self.recollection)
 
 
 def load_job(path: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedJob:
@@ -214,8 +220,8 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
         job = build(Job, values, source, JobError)
     except JobError as error:
         problems += error.problems
-    data = _card(values.get("data_card"), "data_card", folder or Path(), problems)
-    model = _card(values.get("model_card"), "model_card", folder or Path(), problems)
+    data = read_card(values.get("data_card"), "data_card", folder or Path(), problems)
+    model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += _mismatches(data, model)
         problems += _unpriced(job) if job else []
@@ -235,9 +241,10 @@ def _override(values: dict[str, Any], keys: list[str], value: Any) -> None:
         values[keys[-1]] = value
 
 
-def _card(
+def read_card(
     card: Any, field: Literal["data_card", "model_card"], folder: Path, problems: list[Problem]
 ) -> DataCard | ModelCard | None:
+    """Return the card in `folder` or the one written out; None where there is none, told in `problems`."""
     if not isinstance(card, str | dict):
         return None  # `Job` has said so already
     try:

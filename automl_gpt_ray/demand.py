@@ -73,7 +73,8 @@ class Demand:
         """Return what tells one moment's history from another's, as far as an advisor is shown it."""
         history = self._book.history()
         steps = tuple(trial.last_step for trial in self._running())
-        return self._book.ended_version, len(history.trials), steps, tuple(p.id for p in history.pending)
+        said = len(history.feedback)
+        return self._book.ended_version, len(history.trials), steps, said, tuple(p.id for p in history.pending)
 
     def _running(self) -> list[TrialRecord]:
         return [t for t in self._book.history().trials[-LATEST:] if t.state is TrialState.RUNNING]

@@ -11,8 +11,10 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
+from automl_gpt_ray.lineage import Origin, RevisionApplied, RevisionAsked, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
-from automl_gpt_ray.review import Review, Subject
+from automl_gpt_ray.review import ReviewsRead, Subject
 
 REPAIR = "-repair"
 """Ends the call id of the second attempt at a reply."""
@@ -148,7 +150,8 @@ class TrialStarted:
 
     The other fields are what else the choice depended on at that moment: what each source was trusted
     with, why sources could not be asked, whether those are waited for, who goes before all others, and
-    how many new bests and failure classes were too recent for a source to know.
+    how many new bests and failure classes were too recent for a source to know. `parent` is the checkpoint
+    that a clone begins with.
     """
 
     trial: str
@@ -158,6 +161,7 @@ class TrialStarted:
     waits: bool = False
     urgent: tuple[str, ...] = ()
     recent: Mapping[str, int] = field(default_factory=dict)
+    parent: Origin | None = None
     kind: Literal["trial_started"] = "trial_started"
 
 
@@ -236,16 +240,6 @@ class ForecastMade:
 
 
 @dataclass(frozen=True)
-class ReviewsRead:
-    """What a reply says of running trials; `problems` are what was wrong with the rest of it."""
-
-    call: str
-    reviews: tuple[Review, ...]
-    problems: tuple[str, ...] = ()
-    kind: Literal["reviews"] = "reviews"
-
-
-@dataclass(frozen=True)
 class Tested:
     """The chosen trial was scored on held-out test data."""
 
@@ -283,6 +277,12 @@ Event = (
     | Tested
     | RunEnded
     | ReviewsRead
+    | ModelAssigned
+    | FeedbackGiven
+    | RevisionAsked
+    | RevisionApplied
+    | RevisionJudged
+    | RevisionRolledBack
 )
 
 # NaN and infinity are not JSON: they are written as the texts "NaN" and "Infinity".

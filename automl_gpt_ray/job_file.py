@@ -15,10 +15,15 @@ FILE_NAME = "job.json"
 
 def save_job(loaded: LoadedJob, folder: Path) -> None:
     """Write the job and its cards into a run folder."""
+    text = json.dumps(job_values(loaded), indent=2, ensure_ascii=False)
+    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+
+
+def job_values(loaded: LoadedJob) -> dict[str, Any]:
+    """Return the job and its cards as JSON values, from which `read_job` makes an equal one anywhere."""
     values = loaded.job.model_dump(mode="json", exclude_unset=True, exclude={"data", "data_card", "model_card"})
     cards = loaded.brief.to_dict()
-    values |= {"data_card": cards["data"], "model_card": cards["model"]}
-    (folder / FILE_NAME).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return values | {"data_card": cards["data"], "model_card": cards["model"]}
 
 
 def saved_job(folder: str | Path, overrides: Mapping[str, Any] | None = None) -> LoadedJob:

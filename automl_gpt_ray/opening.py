@@ -9,6 +9,7 @@ from typing import Any
 
 from automl_gpt_ray.advisors.language import reread
 from automl_gpt_ray.advisors.mixture import Mixture
+from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
@@ -63,7 +64,7 @@ def open_supply(
     supply = Prefetcher(*told, outages=outages, shares=mixture.shares, urgent=urgent)
     if LANGUAGE in mixture.advisors:
         read_unread(book, brief, supply)
-    supply.start()
+    supply.start(recalled_proposals(brief, book.history()))
     return supply
 
 

@@ -16,7 +16,10 @@ from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
-from automl_gpt_ray.records import Config, Objective, PredictedLog, TrialRecord, TrialState
+from automl_gpt_ray.limits import Limit
+from automl_gpt_ray.lineage import Applied
+from automl_gpt_ray.pareto import LimitCheck, ParetoRow, check_limits, pareto_front
+from automl_gpt_ray.records import Config, History, Objective, PredictedLog, TrialRecord, TrialState
 
 FILE_NAME = "outcome.json"
 WARNINGS = frozenset({"outage", "recovered", "budget", "fail"})
@@ -63,6 +66,9 @@ class Outcome:
         used: Kind to what the search used; `money` (US dollars) only where the job has prices.
         forecasts: Each source's score, by how much it had observed.
         audit: How often pausing was wrong; None where nothing was paused.
+        limits: How the best trial stands against each limit of the request.
+        pareto: What the trials trade between the objective and the limited quantities, best first.
+        revisions: What was changed about trials as they trained, by trial and in order.
     """
 
     __pydantic_config__ = ConfigDict(ser_json_inf_nan="strings")
@@ -102,6 +108,9 @@ class Outcome:
     used: Mapping[str, float] = field(default_factory=dict)
     forecasts: tuple[Score, ...] = ()
     audit: Audit | None = None
+    limits: tuple[LimitCheck, ...] = ()
+    pareto: tuple[ParetoRow, ...] = ()
+    revisions: tuple[Applied, ...] = ()
 
     def to_json(self) -> str:
         """Return the outcome as indented JSON; NaN is written as text."""
@@ -156,7 +165,7 @@ def summarise(
         trials={"total": len(history.trials), **{s.value: len(history.in_state(s)) for s in TrialState}},
         sources=dict(Counter(t.proposal.source for t in history.trials)),
         failures=dict(Counter(t.failure or "error" for t in history.in_state(TrialState.FAILED))),
-        steps=sum(t.last_step for t in history.trials),
+        steps=sum(t.lineage.steps(t.last_step) for t in history.trials),
         train_seconds=round(sum(t.seconds for t in history.trials), 3),
         wall_seconds=round(wall_seconds, 3),
         llm_calls=spent.calls,
@@ -164,7 +173,7 @@ def summarise(
         llm_seconds=round(spent.seconds, 3),
         prompt_tokens=spent.usage.prompt_tokens,
         completion_tokens=spent.usage.completion_tokens,
-        warnings=tuple(d.reason for d in book.decisions if d.action in WARNINGS),
+        warnings=(*(d.reason for d in book.decisions if d.action in WARNINGS), *_unkept(history)),
         ended_by=ended_by,
         run_dir=str(run_dir),
         journal=str(journal),
@@ -175,7 +184,22 @@ def summarise(
         used={kind: value for kind, value in asdict(used).items() if value is not None} if used else {},
         forecasts=tuple(forecasts),
         audit=audit_of(history, book.decisions),
+        limits=check_limits(history),
+        pareto=pareto_front(history),
+        revisions=tuple(applied for trial in history.trials for applied in trial.lineage.applied),
     )
+
+
+def _unkept(history: History) -> list[str]:
+    """Return a warning for each limit of the request that the best trial breaks or does not tell about."""
+    found = []
+    for check in check_limits(history):
+        limit = str(Limit(check.name, check.low, check.high))
+        if check.kept is None:
+            found.append(f"`{limit}` cannot be judged: the trainable does not report `{check.name}`")
+        elif not check.kept:
+            found.append(f"no trial keeps to all limits: the best of them breaks `{limit}` ({check.measured:.4g})")
+    return found
 
 
 def best_step(trial: TrialRecord, objective: Objective) -> int:
@@ -194,7 +218,7 @@ def _best_fields(book: Book) -> dict[str, Any]:
     point = next(o for o in best.observations if o.step == step)
     return {
         "best_trial": best.id,
-        "best_config": dict(best.config),
+        "best_config": dict(best.lineage.config(best.proposal.config, step)),
         "best_source": best.proposal.source,
         "best_reason": best.proposal.reason,
         "best_step": point.step,

@@ -8,6 +8,7 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.classical import ClassicalAdvisor
 from automl_gpt_ray.advisors.default_first import the_default
 from automl_gpt_ray.advisors.language import LanguageAdvisor
+from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.errors import AdviceError
@@ -52,11 +53,12 @@ def make_plan(loaded: LoadedJob, llm: LLMClient | None, wanted: int = 3) -> Plan
     book = Book()
     objective = brief.objective
     book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, job.seed, brief.space.default))
-    classical = ClassicalAdvisor(brief.space, job.seed, job.classical)
+    classical = ClassicalAdvisor(brief.space, job.seed, job.classical, limits=brief.request.constraints.limits())
     limit = job.llm.max_prompt_tokens if job.llm else None
     advisor: Advisor = LanguageAdvisor(llm, brief, book.record, max_prompt_tokens=limit) if llm else classical
     problem = ""
     first = the_default(brief.space, book.history())
+    earlier = recalled_proposals(brief, book.history())
     try:
         others = advisor.propose(book.history(), wanted)
     except AdviceError as error:
@@ -65,7 +67,7 @@ def make_plan(loaded: LoadedJob, llm: LLMClient | None, wanted: int = 3) -> Plan
     prompt = proposal_prompt(brief, book.history(), wanted, max_tokens=limit)
     return Plan(
         prompt=prompt,
-        proposals=(first, *(p for p in others if p.key != first.key)),
+        proposals=(first, *earlier, *(p for p in others if p.key not in {first.key, *(e.key for e in earlier)})),
         problem=problem,
         usage=book.spending.usage if book.spending.calls else Usage(estimated_tokens(prompt)),
         trials=job.trials,

@@ -246,7 +246,7 @@ class Prefetcher:
     def _admit(self, lane: Lane, history: History, made: Sequence[Proposal], wanted: int) -> int:
         """Queue what is new in `made`, drop what is stale beyond the need, and return how many were new."""
         stock = self._stock.of(lane)
-        admitted = admit(self._book, lane.source, made, lane.rule, stock)
+        admitted = admit(self._book, lane.source, made, lane.rule, stock, self._space)
         for old in admitted.dropped:
             self._book.record(ProposalDropped(old, REPLACED))
         if admitted.new or admitted.problems:

@@ -12,8 +12,11 @@ from dataclasses import dataclass, replace
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.feedback import told_at
+from automl_gpt_ray.hints import hints_of
 from automl_gpt_ray.lanes import LaneRule
 from automl_gpt_ray.records import History, Proposal
+from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.space import SearchSpace
 
 Chooser = Callable[[History, Collection[str]], str | None]
@@ -26,6 +29,7 @@ START = "start"
 EMERGENCY = "random"
 OUTDATED = "too much has been learned since it was made"
 REPLACED = "replaced by one that knows the latest results"
+HINTED = "it does not follow what a person has asked for since"
 DRAWS = 200
 
 
@@ -44,7 +48,9 @@ class Admission:
     problems: tuple[str, ...]
 
 
-def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule, stock: int = 0) -> Admission:
+def admit(
+    book: Book, source: str, made: Sequence[Proposal], rule: LaneRule, stock: int = 0, space: SearchSpace | None = None
+) -> Admission:
     """Return which of `made` are new and which stale proposals of the same source they replace.
 
     Args:
@@ -53,8 +59,11 @@ def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule, sto
         made: Its proposals.
         rule: Of its queue.
         stock: Proposals to have ready, fresh or not: stale ones below it stay.
+        space: People's hints are applied in it; None applies none.
     """
-    known = taken(book.history())
+    history = book.history()
+    made = [heeding(p, history, space) for p in made] if space else made
+    known = taken(history)
     stale = [p for p in book.queued(source) if not is_fresh(book, p, rule)]
     known -= {p.key for p in stale}
     new, problems = list[Proposal](), list[str]()
@@ -71,6 +80,26 @@ def admit(book: Book, source: str, made: Sequence[Proposal], rule: LaneRule, sto
     beyond = len(book.queued(source)) + len(new) - stock
     drops = stale[: max(doubled, min(len(new), beyond))]
     return Admission(tuple(p.id for p in drops), tuple(new), tuple(problems))
+
+
+def heeding(made: Proposal, history: History, space: SearchSpace) -> Proposal:
+    """Return a proposal that follows the hints of people, with notes on what was changed and on what it knew."""
+    notes: tuple[str, ...] = ()
+    told = told_at(history.feedback, made.history_version) if made.source == LANGUAGE else ()
+    if told:
+        notes = (f"told of feedback {', '.join(said.id for said in told)}",)
+    hints = hints_of(history.feedback)
+    if not hints:
+        return replace(made, notes=(*made.notes, *notes)) if notes else made
+    config, changed = hints.applied(made.config, space)
+    return replace(made, config=config, notes=(*made.notes, *notes, *changed)) if notes or changed else made
+
+
+def unheeding(book: Book, space: SearchSpace) -> list[Proposal]:
+    """Return the queued proposals that do not follow the hints of people, oldest first; those of `FIRST` may stay."""
+    hints = hints_of(book.history().feedback)
+    queued = [p for p in book.queued() if p.source not in FIRST]
+    return [p for p in queued if hints.applied(p.config, space)[1]] if hints else []
 
 
 def is_fresh(book: Book, queued: Proposal, rule: LaneRule) -> bool:
@@ -124,9 +153,9 @@ def pick(
 
 def draw(space: SearchSpace, seed: int, history: History, outages: Mapping[str, str]) -> Proposal | None:
     """Return an untried configuration drawn at random, None when there seems to be none."""
-    rng = generator(seed, history, salt=3)
-    config = untried(space, taken(history), lambda: space.sample(rng), rng, DRAWS)
-    if config is None:
+    rng, hints = generator(seed, history, salt=3), hints_of(history.feedback)
+    config = untried(space, taken(history), lambda: hints.applied(space.sample(rng), space)[0], rng, DRAWS)
+    if config is None or (hints and hints.applied(config, space)[1]):
         return None
     return noted(proposal(EMERGENCY, history, 0, config, "drawn at random: no other proposal was ready"), outages)
 

@@ -15,6 +15,10 @@ from enum import StrEnum
 from functools import cached_property
 from typing import Any, Literal
 
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.limits import NO_LIMITS, Limits, best_of
+from automl_gpt_ray.lineage import UNTOUCHED, Lineage
+
 Scalar = str | int | float | bool | None
 Config = Mapping[str, Scalar]
 Mode = Literal["max", "min"]
@@ -168,11 +172,12 @@ class TrialRecord:
     observations: tuple[Observation, ...] = ()
     state: TrialState = TrialState.RUNNING
     failure: str | None = None
+    lineage: Lineage = UNTOUCHED
 
     @property
     def config(self) -> Config:
-        """The configuration being trained."""
-        return self.proposal.config
+        """The configuration being trained: as proposed, with what was revised since."""
+        return self.lineage.config(self.proposal.config)
 
     @property
     def last_step(self) -> int:
@@ -209,6 +214,8 @@ class History:
         version: Grows with every change.
         epoch: Grows only when older proposals should be reconsidered (a new best trial, a new failure class).
         max_step: Steps of a full training.
+        limits: What the chosen trial must keep to.
+        feedback: What people said, oldest first.
     """
 
     objective: Objective
@@ -217,6 +224,8 @@ class History:
     version: int = 0
     epoch: int = 0
     max_step: int = 1
+    limits: Limits = NO_LIMITS
+    feedback: tuple[Feedback, ...] = ()
 
     def in_state(self, *states: TrialState) -> list[TrialRecord]:
         """Return the trials in any of `states`."""
@@ -224,14 +233,8 @@ class History:
 
     @property
     def best(self) -> TrialRecord | None:
-        """The trial with the best value so far, finished or not; the earliest on a tie."""
-        found: TrialRecord | None = None
-        top: float | None = None
-        for trial in self.trials:
-            value = trial.value(self.objective)
-            if self.objective.better(value, top):
-                found, top = trial, value
-        return found
+        """The best trial so far, finished or not: by its limits, then its value; the earliest on a tie."""
+        return best_of(self.trials, self.objective, self.limits)
 
 
 @dataclass(frozen=True)
@@ -256,10 +259,7 @@ class Prompt:
 
 @dataclass(frozen=True)
 class Usage:
-    """Tokens of one call, as the server counted them; zero where it did not say.
-
-    `estimated` where it did not say and a budget needed a number.
-    """
+    """Tokens of one call as the server counted them; zero, or `estimated` for a budget, where it did not say."""
 
     prompt_tokens: int = 0
     completion_tokens: int = 0
@@ -271,11 +271,8 @@ class Usage:
         return self.prompt_tokens + self.completion_tokens
 
     def __add__(self, other: Usage) -> Usage:
-        return Usage(
-            self.prompt_tokens + other.prompt_tokens,
-            self.completion_tokens + other.completion_tokens,
-            self.estimated or other.estimated,
-        )
+        completion = self.completion_tokens + other.completion_tokens
+        return Usage(self.prompt_tokens + other.prompt_tokens, completion, self.estimated or other.estimated)
 
 
 @dataclass(frozen=True)

@@ -46,3 +46,13 @@ class Review:
     reason: str
     predicted: LogPoint | None = None
     changes: Mapping[str, Scalar] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ReviewsRead:
+    """What a reply says of running trials; `problems` are what was wrong with the rest of it."""
+
+    call: str
+    reviews: tuple[Review, ...]
+    problems: tuple[str, ...] = ()
+    kind: Literal["reviews"] = "reviews"

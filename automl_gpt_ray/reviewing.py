@@ -21,11 +21,11 @@ from automl_gpt_ray.audit import ADVISED, DISCARDED, REVISE
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError, AdviceSpent, JournalError
-from automl_gpt_ray.events import CallFailed, Decision, ForecastMade, ReviewsRead
+from automl_gpt_ray.events import CallFailed, Decision, ForecastMade
 from automl_gpt_ray.prompts.review import MOST
 from automl_gpt_ray.records import PredictedLog, TrialRecord, TrialState
 from automl_gpt_ray.replies import SOURCE, ReplyError
-from automl_gpt_ray.review import Review, Subject
+from automl_gpt_ray.review import Review, ReviewsRead, Subject
 from automl_gpt_ray.reviews import Reviews
 from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.steering_rule import Choice

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import final
 
-from automl_gpt_ray.events import Decision, Event, ReviewsRead
+from automl_gpt_ray.events import Decision, Event
 from automl_gpt_ray.replies import SOURCE
-from automl_gpt_ray.review import Review
+from automl_gpt_ray.review import Review, ReviewsRead
 
 
 @final

@@ -74,9 +74,10 @@ class RunBudget:
         trial = self._book.trial(trial_id)
         if trial is None:
             return
-        self._all_steps += trial.last_step - self._steps.get(trial_id, 0)
+        steps = trial.lineage.steps(trial.last_step)
+        self._all_steps += steps - self._steps.get(trial_id, 0)
         self._all_seconds += trial.seconds - self._seconds.get(trial_id, 0.0)
-        self._steps[trial_id], self._seconds[trial_id] = trial.last_step, trial.seconds
+        self._steps[trial_id], self._seconds[trial_id] = steps, trial.seconds
         if trial.state is TrialState.RUNNING and trial.observations:
             self._training[trial_id] = self._clock()
         else:

@@ -16,7 +16,9 @@ class SchedulerOptions(BaseModel):
     is the share of those to be paused that run on, to see whether pausing is right; `switch_cost` what a pause and
     a start cost, in steps (by default it is measured); `max_paused` how many paused trials keep their checkpoints.
     With a language model, `freeze_thaw` has it review each running trial after every `review_every` steps (by
-    default a fifth of a full training), unless `review` is false.
+    default a fifth of a full training), unless `review` is false. `revise` is who changes the hot hyperparameters of
+    a trial as it trains: such reviews (`review`), also rules that cure a learning rate which is far too high
+    (`rules`), or nobody (`none`).
 
     `time_attr` is the result key that counts steps: by default `step` for the trainers of this package
     and `training_iteration` for others.
@@ -32,4 +34,5 @@ class SchedulerOptions(BaseModel):
     max_paused: int = Field(default=64, ge=1)
     review: bool = True
     review_every: int | None = Field(default=None, ge=1)
+    revise: Literal["none", "review", "rules"] = "review"
     time_attr: str | None = None

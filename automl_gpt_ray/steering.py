@@ -25,7 +25,7 @@ from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import Decision, ForecastMade
 from automl_gpt_ray.planner import Planner, Ranking
 from automl_gpt_ray.promotion import Promotion
-from automl_gpt_ray.records import History, TrialRecord, TrialState
+from automl_gpt_ray.records import History, PredictedLog, TrialRecord, TrialState
 from automl_gpt_ray.reviewing import Reviewing
 from automl_gpt_ray.scorekeeper import Scorekeeper
 from automl_gpt_ray.steering_rule import Choice, SteeringRule
@@ -44,8 +44,6 @@ LEAST = 1e-3
 REST = 2.0
 """A ranking is made again after so many times what the last one took."""
 RUNGS = "rungs"
-
-
 WAIT = Choice("wait", reason="nothing is ready")
 
 
@@ -125,6 +123,10 @@ class Steering:
         if self._said[0] != asked:  # Ray asks again and again
             self._said = asked, self._next(self._book.history(), starts, ranking)
         return self._said[1]
+
+    def forecast(self, trial_id: str) -> PredictedLog | None:
+        """Return the latest forecast of a trial, where the forecasts have earned a say."""
+        return self._planner.forecasts.get(trial_id) if self._trusted else None
 
     def least_promising(self, count: int) -> list[str]:
         """Return up to `count` paused trials with a checkpoint that promise least; never the best so far."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from automl_gpt_ray.revision import RevisionRule
+
 
 @dataclass(frozen=True)
 class Choice:
@@ -41,6 +43,7 @@ class SteeringRule:
         review: Whether the language model, where there is one, is asked about running trials.
         review_every: After so many steps of a trial each; by default a fifth of a full training.
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
+        revise: What may be changed about a trial as it trains; None changes nothing.
     """
 
     grace: int | None = None
@@ -51,3 +54,4 @@ class SteeringRule:
     review: bool = True
     review_every: int | None = None
     background: bool = True
+    revise: RevisionRule | None = None

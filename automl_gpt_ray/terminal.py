@@ -11,6 +11,8 @@ from rich.table import Table
 
 from automl_gpt_ray.budget import KINDS, amount
 from automl_gpt_ray.config import LoadedJob
+from automl_gpt_ray.limits_view import show_limits
+from automl_gpt_ray.lineage import told
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.plan import Plan
 from automl_gpt_ray.records import Config, PredictedLog, Proposal
@@ -73,7 +75,11 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         f"{outcome.completion_tokens} out",
         markup=False,
     )
+    show_limits(console, outcome)
     _show_pauses(console, outcome)
+    for applied in outcome.revisions:
+        line = f"trial {applied.revision.trial} {told(applied)} ({applied.outcome.replace('_', ' ')})"
+        console.print(line, markup=False)
     for kind, limit in outcome.budget.items():
         if kind in outcome.used:
             line = f"budget: {amount(outcome.used[kind])} of {amount(limit)} {KINDS.get(kind, kind)}"

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Runs of tests remember nothing where they do not say so.
+os.environ["AUTOML_GPT_RAY_EXPERIENCE"] = "off"
 
 TESTS = Path(__file__).resolve().parent
 

@@ -20,29 +20,36 @@ ROOT = Path(__file__).resolve().parents[1]
 # Each layer may import from itself and from those before it. An entry is a module or a package with
 # everything in it; the longest entry that fits a module decides. Entries need not exist yet.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("__init__", "errors", "records"),
+    ("__init__", "errors", "feedback", "limits", "lineage", "records"),
     (
         "budget",
         "events",
+        "experience_options",
         "flusher",
         "insight",
         "intervals",
+        "job_events",
         "metrics",
         "parameters",
+        "recollection",
         "review",
         "scheduler_options",
         "yaml_file",
     ),
     ("space", "journal", "spending"),
-    ("cards",),
+    ("hints",),
+    ("cards", "feedback_file"),
     ("brief",),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves"),
-    ("llm", "audit", "open_calls", "book", "outcome", "advisors.advisor", "advisors.classical"),
+    ("llm", "audit", "epochs", "open_calls", "book", "pareto", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
         "demand",
+        "experience.gathering",
+        "experience.keeping",
         "helm",
+        "listening",
         "lanes",
         "planner",
         "promotion",
@@ -60,12 +67,15 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "outages",
         "plan",
         "prefetch",
+        "remedy",
+        "revision",
         "run_budget",
     ),
+    ("live",),
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
-    ("terminal", "cli"),
+    ("assignment_view", "experience_command", "feedback_command", "limits_view", "tasks_command", "terminal", "cli"),
 )
 # Neither side of a pair knows the other, but for what the trial is told and the check before a run.
 APART = (("training", "ray_tune"), ("ray_tune", "training"))
@@ -73,7 +83,7 @@ SEAMS = frozenset({"training.task", "training.data_check"})
 
 # Library -> where it may be imported.
 PLACES = {
-    "ray": ("ray_tune", "training", "jobs"),
+    "ray": ("ray_tune", "training", "jobs", "live"),
     **dict.fromkeys(
         ("torch", "transformers", "xgboost", "sklearn"), ("training", "llm.transformers_client", "curves", "experience")
     ),

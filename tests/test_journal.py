@@ -28,7 +28,6 @@ from automl_gpt_ray.events import (
     ReplyRead,
     ReplyReceived,
     ResultReported,
-    ReviewsRead,
     RunEnded,
     RunResumed,
     RunStarted,
@@ -39,9 +38,19 @@ from automl_gpt_ray.events import (
     TrialStarted,
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
 from automl_gpt_ray.journal import Journal, read_journal
+from automl_gpt_ray.lineage import (
+    Origin,
+    Revision,
+    RevisionApplied,
+    RevisionAsked,
+    RevisionJudged,
+    RevisionRolledBack,
+)
 from automl_gpt_ray.records import LogPoint, Message, Observation, PredictedLog, Proposal, TrialState, Usage
-from automl_gpt_ray.review import Review
+from automl_gpt_ray.review import Review, ReviewsRead
 
 CONFIG = {"eta": 0.1, "depth": 3, "big": 3.0, "flag": True, "one": 1, "none": None, "text": 'a"b\\\n\u2028é😀'}
 LOG = PredictedLog("accuracy", (LogPoint(1, 0.5, -math.inf, math.inf), LogPoint(4, 0.7, 0.6, 0.8)), "language")
@@ -67,7 +76,13 @@ EVENTS = (
     TeamFormed({"type": "classical", "seed": 3}, "ask_tell", 3, {"optuna": "5"}),
     RunEnded("12 trials were trained"),
     ForecastMade("t1", 1, LOG),
+    RevisionAsked("t1", Revision("t1", 2, {"eta": 0.01}, "it diverges", "rules", 0.7, back_to=1)),
+    RevisionApplied("t1", 2, {**CONFIG, "eta": 0.01}, Origin("t1", 1, "/somewhere/checkpoint_000000")),
+    RevisionJudged("t1", 4, "no worse than before"),
+    RevisionRolledBack("t1", 4, 2, CONFIG, "worse than before", Origin("t1", 1)),
     ReviewsRead("c1", (Review("t1", 2, "revise", "it explodes", LogPoint(4, 0.5, 0.4, 0.6), {"eta": 0.01}),), ("odd",)),
+    FeedbackGiven(Feedback("f1", 'a "word"', {"eta": 0.1, "none": None}, {"depth": (1.0, 3.0)}, ("one",)), ("odd",)),
+    ModelAssigned("iris", "trees", "small table", "rules", {"forest": "second"}, {"bert": "takes text"}),
 )
 
 

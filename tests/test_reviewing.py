@@ -22,7 +22,6 @@ from automl_gpt_ray.events import (
     PromptSent,
     ReplyReceived,
     ResultReported,
-    ReviewsRead,
     RunStarted,
     TrialEnded,
     TrialStarted,
@@ -30,7 +29,7 @@ from automl_gpt_ray.events import (
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.prompts.review import MOST
 from automl_gpt_ray.records import LogPoint, Observation, PredictedLog, TrialState, Usage
-from automl_gpt_ray.review import Review, Subject
+from automl_gpt_ray.review import Review, ReviewsRead, Subject
 from automl_gpt_ray.reviewing import Reviewing
 from automl_gpt_ray.reviews import Reviews
 

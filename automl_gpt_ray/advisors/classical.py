@@ -30,6 +30,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken, untried
+from automl_gpt_ray.limits import NO_LIMITS, Limits, measured
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
 from automl_gpt_ray.space import SearchSpace
@@ -40,6 +41,7 @@ SamplerName = Literal["tpe", "gp", "random"]
 # sampler little: the best and the latest are kept.
 MAX_TOLD = 400
 TRIES = 20
+WORST = 1e6
 
 # Said once, for good and about this file only: `warnings.catch_warnings` would take the filters away
 # from other threads. Before Python 3.12 a warning names Optuna's own file instead of its caller's.
@@ -59,11 +61,19 @@ class ClassicalAdvisor:
         sampler: `tpe` (multivariate, grouped, constant liar), `gp` (Gaussian process; needs torch) or
             `random` (the baseline).
         startup: Random suggestions before the sampler models anything.
+        limits: What the chosen trial must keep to: told to `tpe` and `gp` as constraints.
     """
 
-    def __init__(self, space: SearchSpace, seed: int = 0, sampler: SamplerName = "tpe", startup: int = 5) -> None:
+    def __init__(
+        self,
+        space: SearchSpace,
+        seed: int = 0,
+        sampler: SamplerName = "tpe",
+        startup: int = 5,
+        limits: Limits = NO_LIMITS,
+    ) -> None:
         self.seed, self.sampler, self.startup = seed, sampler, startup
-        self._space = space
+        self._space, self._limits = space, limits
         self._distributions = to_optuna(space)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -120,11 +130,18 @@ class ClassicalAdvisor:
     def _frozen(self, trial: TrialRecord, history: History) -> FrozenTrial | None:
         if not trial.state.ended:
             return self._running(trial.config)
-        value = trial.value(history.objective)
+        value, broken = trial.value(history.objective), self._constraints(trial, history)
         if trial.state is TrialState.COMPLETED and value is not None:
-            return self._create(trial.config, OptunaState.COMPLETE, value=value)
+            return self._create(trial.config, OptunaState.COMPLETE, value=value, constraints=broken)
         reached = {trial.last_step: value} if value is not None and trial.state is TrialState.STOPPED else {}
-        return self._create(trial.config, OptunaState.PRUNED, intermediate=reached)
+        return self._create(trial.config, OptunaState.PRUNED, intermediate=reached, constraints=broken)
+
+    def _constraints(self, trial: TrialRecord, history: History) -> dict[str, float]:
+        """Return limit to how far it is broken; a trial that does not tell is told as one that just keeps to it."""
+        found = measured(trial.observations, history.objective.metric, trial.value(history.objective))
+        limits = self._limits.limits
+        # Finite, and above 0 where the limit is broken.
+        return {x.name: max(-WORST, min(WORST, x.margin(found[x.name]) if x.name in found else 0.0)) for x in limits}
 
     def _running(self, config: Config) -> FrozenTrial | None:
         return self._create(config, OptunaState.RUNNING)
@@ -135,6 +152,7 @@ class ClassicalAdvisor:
         state: OptunaState,
         value: float | None = None,
         intermediate: dict[int, float] | None = None,
+        constraints: dict[str, float] | None = None,
     ) -> FrozenTrial | None:
         # A configuration from outside the space (an imported one) is no evidence about the space.
         if self._space.problems(config):
@@ -146,6 +164,7 @@ class ClassicalAdvisor:
             params={n: _to_optuna_value(self._space.parameters[n], config[n]) for n in names},
             distributions={n: self._distributions[n] for n in names},
             intermediate_values=intermediate or {},
+            constraints=constraints or {},
         )
         if state is OptunaState.RUNNING:
             trial.datetime_start = datetime.now()

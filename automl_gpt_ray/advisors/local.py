@@ -7,6 +7,7 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken
 from automl_gpt_ray.errors import AdviceError
+from automl_gpt_ray.limits import ranked
 from automl_gpt_ray.records import Config, History, Proposal, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
@@ -51,11 +52,8 @@ class LocalAdvisor:
 
 
 def best_trials(history: History, count: int) -> list[TrialRecord]:
-    """Return the `count` trials with the best values so far, best first, earlier ones first on a tie."""
-    objective = history.objective
-    measured = [(t.value(objective), t) for t in history.trials]
-    ranked = sorted(((v, t) for v, t in measured if v is not None), key=lambda pair: -objective.sign * pair[0])
-    return [trial for _, trial in ranked[:count]]
+    """Return the `count` best trials so far, best first: within the limits first, earlier ones first on a tie."""
+    return ranked(history.trials, history.objective, history.limits)[:count]
 
 
 def _reason(parent: TrialRecord, config: Config, history: History) -> str:

@@ -100,7 +100,7 @@ def rebuild(recipe: Mapping[str, Any], brief: Brief, language: Advisor) -> Advis
             members = {source: rebuild(member, brief, language) for source, member in team.items()}
             return Mixture(members, priors, floors)
         case {"type": "classical", "seed": seed, "sampler": sampler, "startup": startup}:
-            return ClassicalAdvisor(brief.space, seed, sampler, startup)
+            return ClassicalAdvisor(brief.space, seed, sampler, startup, brief.request.constraints.limits())
         case {"type": "local", "seed": seed, "scales": scales}:
             return LocalAdvisor(brief.space, seed, scales)
         case {"type": "freeze_thaw", "seed": seed, "source": source}:

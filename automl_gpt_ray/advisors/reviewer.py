@@ -13,13 +13,13 @@ from typing import Protocol, final
 from automl_gpt_ray.advisors.asking import Asker
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceUnusable
-from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived, ReviewsRead
+from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.prompts.paragraph import repair_prompt
 from automl_gpt_ray.prompts.review import MOST, review_prompt, review_schema
 from automl_gpt_ray.records import History
 from automl_gpt_ray.replies import ReplyError
-from automl_gpt_ray.review import Review, Subject
+from automl_gpt_ray.review import Review, ReviewsRead, Subject
 from automl_gpt_ray.review_replies import Reviews, parse_reviews
 
 REVIEW, REVIEW_REPAIR = "review", "review repair"

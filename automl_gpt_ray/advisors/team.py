@@ -49,7 +49,7 @@ def assemble(
     team: dict[str, Advisor] = {}
     if llm is not None:
         team["language"] = LanguageAdvisor(llm, brief, record, insight_of(brief.space, seed), max_prompt_tokens)
-    classical: Advisor = ClassicalAdvisor(brief.space, seed, sampler)
+    classical: Advisor = ClassicalAdvisor(brief.space, seed, sampler, limits=brief.request.constraints.limits())
     if by_curves:
         classical = FreezeThawAdvisor(brief.space, seed, curves=preferred())
     else:

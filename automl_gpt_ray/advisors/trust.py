@@ -18,6 +18,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from automl_gpt_ray.limits import BROKEN
 from automl_gpt_ray.records import History, TrialRecord, TrialState
 
 FADE = 0.97
@@ -76,7 +77,7 @@ def earned_shares(history: History, priors: Mapping[str, float], floors: Mapping
 def _gain(trial: TrialRecord, ranked: list[float], history: History) -> float:
     """Return what `trial` earned over the values in `ranked` (ascending, larger is better), and enter it."""
     value = trial.value(history.objective)
-    if value is None:
+    if value is None or history.limits.rank(trial.observations, history.objective.metric, value)[0] == BROKEN:
         return 0.0
     signed = history.objective.sign * value
     gain = 0.0

@@ -5,7 +5,7 @@ from automl_gpt_ray.cards.data_card import Column, DataCard, LabelSpace, Loading
 from automl_gpt_ray.cards.describe import describe_file
 from automl_gpt_ray.cards.hub import data_card_from_hub, model_card_from_hub, model_facts_from_hub
 from automl_gpt_ray.cards.hub_readme import HubCard, HubResult, read_hub_card
-from automl_gpt_ray.cards.model_card import GROUPS, Group, ModelCard, load_model_card, parse_model_card
+from automl_gpt_ray.cards.model_card import GROUPS, Group, ModelCard, Suits, load_model_card, parse_model_card
 from automl_gpt_ray.cards.request import Constraints, CustomMetric, Request, parse_request
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Loading",
     "ModelCard",
     "Request",
+    "Suits",
     "data_card_from_hub",
     "describe_file",
     "load_data_card",

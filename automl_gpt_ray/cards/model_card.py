@@ -19,6 +19,32 @@ GROUPS: tuple[Group, ...] = ("data_processing", "architecture", "hyperparameters
 """The three things the paper's prompt asks for, in its order."""
 
 
+class Suits(BaseModel):
+    """What a model suits, for matching it with tasks; None where nothing is known.
+
+    Attributes:
+        gpu: Whether training it without a GPU is no use.
+        min_examples: Training examples below which others do better.
+        max_examples: Training examples above which it is too slow.
+        max_classes: Most classes it can tell apart.
+        model_size_mb: What its weights take, in megabytes.
+        latency_ms: What an example takes, in milliseconds.
+        memory_mb: What a training takes at its peak, in megabytes.
+        training_seconds: What a full training takes.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    gpu: bool = False
+    min_examples: int | None = Field(default=None, ge=1)
+    max_examples: int | None = Field(default=None, ge=1)
+    max_classes: int | None = Field(default=None, ge=2)
+    model_size_mb: float | None = Field(default=None, gt=0)
+    latency_ms: float | None = Field(default=None, gt=0)
+    memory_mb: float | None = Field(default=None, gt=0)
+    training_seconds: float | None = Field(default=None, gt=0)
+
+
 class ModelCard(BaseModel):
     """A model: name, structure, description, what may be chosen, and how it is trained.
 
@@ -35,11 +61,13 @@ class ModelCard(BaseModel):
         architecture: Hyperparameters of its structure; changing one means a new model.
         hyperparameters: Hyperparameters of its training.
         hot: Names that may change while a trial trains.
+        clone: Names that may change in a child trial, which goes on from the checkpoint of a trial that trains.
         trainable: `package.module:function`, called as a Ray Tune function trainable.
         evaluate: `package.module:function` that scores a checkpoint on the test split; by default
             the function `evaluate` beside the trainable, where there is one.
         step: What one training step of the card is (`epoch`, `10 boosting rounds`).
         max_steps: Steps of a full training.
+        suits: What it suits, for matching it with tasks.
         source: Where the default settings come from.
         licence: Licence of the model.
     """
@@ -55,10 +83,12 @@ class ModelCard(BaseModel):
     architecture: dict[str, Parameter] = Field(default_factory=dict)
     hyperparameters: dict[str, Parameter] = Field(min_length=1)
     hot: list[str] = Field(default_factory=list)
+    clone: list[str] = Field(default_factory=list)
     trainable: str
     evaluate: str | None = None
     step: str = "epoch"
     max_steps: int = Field(default=10, ge=1)
+    suits: Suits = Field(default_factory=Suits)
     source: FreeText = ""
     licence: FreeText = ""
 
@@ -86,15 +116,18 @@ class ModelCard(BaseModel):
             raise FieldProblems(problems)
         return group
 
-    @field_validator("hot")
+    @field_validator("hot", "clone")
     @classmethod
-    def _known_hot(cls, hot: list[str], info: ValidationInfo) -> list[str]:
+    def _known(cls, listed: list[str], info: ValidationInfo) -> list[str]:
         names = {name for group in GROUPS for name in info.data.get(group, {})}
-        unknown = [name for name in hot if name not in names]
-        # Where a group was itself refused, its names are unknown here through no fault of `hot`.
+        unknown = [name for name in listed if name not in names]
+        # Where a group was itself refused, its names are unknown here through no fault of this list.
         if unknown and all(group in info.data for group in GROUPS):
             raise ValueError(f"`{unknown[0]}` is not a hyperparameter of this card | {did_you_mean(unknown[0], names)}")
-        return hot
+        twice = [name for name in listed if name in info.data.get("hot", ())]
+        if twice and info.field_name == "clone":
+            raise ValueError(f"`{twice[0]}` is in `hot` already | a name changes in place or by a clone, not both")
+        return listed
 
     @property
     def space(self) -> SearchSpace:

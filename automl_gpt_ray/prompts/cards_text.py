@@ -26,7 +26,7 @@ def data_card_lines(brief: Brief, detail: Detail = FULL) -> str:
     """Return the Data Card: name, input type, label space, metric, size and columns."""
     if brief.data is None:
         return "(not given)"
-    return "\n".join(_data_lines(brief.data, detail))
+    return "\n".join(data_lines(brief.data, detail))
 
 
 def request_lines(brief: Brief, detail: Detail = FULL) -> str:
@@ -70,7 +70,8 @@ def _model_lines(brief: Brief, detail: Detail) -> Iterator[str]:
             yield f"  {quoted(name)}: {quoted(describe(parameter))[1:-1]}{note}{about}"
 
 
-def _data_lines(card: DataCard, detail: Detail) -> Iterator[str]:
+def data_lines(card: DataCard, detail: Detail = FULL) -> Iterator[str]:
+    """Yield the lines of a Data Card."""
     yield f"name: {quoted(card.name)}"
     yield f"task: {card.task}"
     yield f"input type: {card.input_type}"

@@ -20,6 +20,7 @@ class Detail:
         columns: Columns, splits and further metrics of the Data Card and the request.
         classes: Class names.
         text: Characters of one free text.
+        recalled: Earlier runs on similar data, and settings of each.
     """
 
     best: int = 6
@@ -32,6 +33,7 @@ class Detail:
     columns: int = 40
     classes: int = 40
     text: int = 1500
+    recalled: int = 3
 
 
 FULL = Detail()
@@ -40,12 +42,15 @@ FULL = Detail()
 def _ladder() -> tuple[Detail, ...]:
     steps: tuple[dict[str, int], ...] = (
         {"latest": 2},
+        {"recalled": 2},
         {"best": 3},
         {"contrasts": 6},
         {"contrasts": 0},
+        {"recalled": 1},
         {"running": 3, "queued": 3, "failed_each": 1, "failures": 3},
         {"columns": 10, "classes": 10, "text": 300},
         {"latest": 0, "best": 1, "running": 1, "queued": 1, "failures": 0, "columns": 3, "classes": 3, "text": 100},
+        {"recalled": 0},
     )
     rungs = [FULL]
     for step in steps:

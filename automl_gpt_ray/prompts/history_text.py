@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.limits import measured, ranked
 from automl_gpt_ray.prompts.detail import FULL, Detail
 from automl_gpt_ray.prompts.quoting import number, quoted
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
@@ -27,14 +28,14 @@ def history_lines(brief: Brief, history: History, detail: Detail = FULL) -> str:
     """Return the history for a prompt; empty when nothing was started or queued."""
     if not history.trials and not history.pending:
         return ""
-    ranked = _best(history, detail.best)
-    top = ranked[0].value(history.objective) if ranked else None
+    best = ranked(history.trials, history.objective, history.limits)[: detail.best]
+    top = best[0].value(history.objective) if best else None
     lines = [_counts(brief, history, top), f"default setting: {quoted(brief.space.default, MAX_VALUE)}"]
-    shown = {t.id for t in ranked}
+    shown = {t.id for t in best}
     ended = [t for t in history.trials if t.state.ended and t.state is not TrialState.FAILED]
     running = history.in_state(TrialState.RUNNING, TrialState.PAUSED)
     for title, trials in (
-        ("best settings, best first", ranked),
+        ("best settings, best first", best),
         ("latest settings", [t for t in _last(ended, detail.latest) if t.id not in shown]),
         ("in training", _last([t for t in running if t.id not in shown], detail.running)),
     ):
@@ -75,15 +76,20 @@ def _section(title: str, trials: Sequence[TrialRecord], brief: Brief, history: H
 
 def _line(trial: TrialRecord, brief: Brief, history: History) -> str:
     shown = log_text(trial.curve(brief.objective.metric))
-    value = number(trial.value(history.objective))
-    return f"  {value} | {trial.state.value} at {trial.last_step} | {changes(brief, trial.config)} | log {{{shown}}}"
+    value, limits = number(trial.value(history.objective)), _broken(trial, history)
+    state = f"{trial.state.value} at {trial.last_step}"
+    return f"  {value} | {state}{limits} | {changes(brief, trial.config)} | log {{{shown}}}"
 
 
-def _best(history: History, count: int) -> list[TrialRecord]:
-    objective = history.objective
-    measured = [(value, t) for t in history.trials if (value := t.value(objective)) is not None]
-    measured.sort(key=lambda pair: -objective.sign * pair[0])
-    return [trial for _, trial in measured[:count]]
+def _broken(trial: TrialRecord, history: History) -> str:
+    """Return which limits of the request a trial breaks, or does not tell about; empty where it keeps to all."""
+    if not history.limits:
+        return ""
+    found = measured(trial.observations, history.objective.metric, trial.value(history.objective))
+    excesses = history.limits.excesses(found) if found else {}
+    told = [f"breaks {quoted(str(x))}: {number(found[x.name])}" for x in history.limits.limits if excesses.get(x.name)]
+    told += [f"{quoted(name)} not measured" for name, excess in excesses.items() if excess is None]
+    return f" | {'; '.join(told) or 'within all limits'}" if found else ""
 
 
 def _last(items: Sequence[_T], count: int) -> Sequence[_T]:

@@ -17,6 +17,8 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
 from automl_gpt_ray.prompts.detail import LADDER, Detail
+from automl_gpt_ray.prompts.experience_text import experience_lines
+from automl_gpt_ray.prompts.feedback_text import feedback_lines
 from automl_gpt_ray.prompts.history_text import history_lines
 from automl_gpt_ray.prompts.insight_text import insight_lines
 from automl_gpt_ray.prompts.quoting import cleaned, escaped, quoted
@@ -83,7 +85,9 @@ def _proposal_prompt(
         model_card=model_card_lines(brief, detail),
         data_card=data_card_lines(brief, detail),
         request=request_lines(brief, detail),
+        experience=experience_lines(brief, detail),
         history=history_lines(brief, history, detail) if history else "",
+        feedback=feedback_lines(history) if history else "",
         insight=insight_lines(brief, insight, detail) if insight else "",
         wanted=wanted,
         metric=quoted(brief.objective.metric),

@@ -10,6 +10,7 @@ from ray.tune import RunConfig, TuneConfig, Tuner
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import RunEnded, Tested
+from automl_gpt_ray.experience.keeping import remember
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.outcome import Outcome, best_step, summarise
 from automl_gpt_ray.ray_tune.cluster import connect
@@ -56,6 +57,7 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
             forecasts=Scorekeeper.of((e.event for e in read_journal(searcher.book_path)), *scored).scores(),
         )
     outcome.save(folder)
+    remember(prepared.loaded.job, folder, tell)
     return outcome
 
 
@@ -75,10 +77,11 @@ def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | Non
     """
     if tell:
         tell("training the best configuration on training and validation data together …")
-    stop = {time_attr(prepared.loaded): best_step(best, prepared.task.objective)}
+    step = best_step(best, prepared.task.objective)
+    stop = {time_attr(prepared.loaded): step}
     tuner = Tuner(
         bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
-        param_space=dict(best.config),
+        param_space=dict(best.lineage.config(best.proposal.config, step)),
         tune_config=TuneConfig(trial_dirname_creator=folder_name),
         run_config=RunConfig(name=_unused(folder, "refit"), storage_path=str(folder), verbose=0, stop=stop),
     )

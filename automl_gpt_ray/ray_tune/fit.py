@@ -23,6 +23,7 @@ from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
 from automl_gpt_ray.ray_tune.trial import bind
+from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
 EXPERIMENT = "ray"
@@ -72,13 +73,24 @@ def time_attr(loaded: LoadedJob) -> str:
     return loaded.job.scheduler.time_attr or (STEP if ours else "training_iteration")
 
 
-def steering_rule(job: Job) -> SteeringRule | None:
+def steering_rule(loaded: LoadedJob) -> SteeringRule | None:
     """Return how the job wants its trials steered; None where Ray's schedulers decide."""
-    options = job.scheduler
+    options = loaded.job.scheduler
     if options.type != "freeze_thaw":
         return None
     told = (options.grace, options.eta, options.audit, options.switch_cost)
-    return SteeringRule(*told, review=options.review, review_every=options.review_every)
+    revise = revision_rule(loaded)
+    return SteeringRule(*told, review=options.review, review_every=options.review_every, revise=revise)
+
+
+def revision_rule(loaded: LoadedJob) -> RevisionRule | None:
+    """Return what may be changed about the job's trials as they train; None where nobody would."""
+    model, job, pace = loaded.model, loaded.job, max(2, round(loaded.brief.max_steps / 10))
+    reviewed = job.llm is not None and job.scheduler.review
+    if job.scheduler.revise == "none" or not (reviewed or job.scheduler.revise == "rules"):
+        return None
+    rules = job.scheduler.revise == "rules"
+    return RevisionRule(tuple(model.hot), tuple(model.clone), cooldown=pace, patience=pace, rules=rules)
 
 
 def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
@@ -86,7 +98,7 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
     options, brief, job = loaded.job.scheduler, loaded.brief, loaded.job
     if options.type == "none":
         return FIFOScheduler()  # type: ignore[no-untyped-call]
-    rule = steering_rule(job)
+    rule = steering_rule(loaded)
     if rule:
         return ReviewScheduler(searcher, job.max_concurrent, options.max_paused, rule, time_attr(loaded))
     grace = min(options.grace or 1, brief.max_steps)

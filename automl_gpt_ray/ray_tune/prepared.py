@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
@@ -36,7 +36,7 @@ def prepare(loaded: LoadedJob) -> Prepared:
         raise JobError(loaded.source, [Problem("refit", rule, "true", "set `refit: false`")])
     sizes = check_data(loaded.data, job.seed)
     data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
-    loaded = LoadedJob(job, data, loaded.model, loaded.source)
+    loaded = replace(loaded, data=data)
     brief = loaded.brief
     threads = max(1, int(job.resources.cpu))
     task = TrainingTask(data, brief.objective, brief.max_steps, job.seed, threads)

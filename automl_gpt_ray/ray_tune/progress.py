@@ -13,6 +13,7 @@ from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
 from automl_gpt_ray.events import CheckpointSaved, TrialEnded
+from automl_gpt_ray.lineage import told
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.outcome import WARNINGS
 from automl_gpt_ray.ray_tune.failure import failure_of
@@ -37,11 +38,13 @@ class Progress(Callback):
         self._began = time.monotonic()
         self._started: set[str] = set()
         self._told = 0
+        self._revised: dict[str, int] = {}
 
     def setup(self, *args: Any, **info: Any) -> None:
         """Listen to the searcher too: while nothing runs, Ray may call no callback for minutes."""
         self._searcher.listener = self._say_decisions
         self._told = len(self._searcher.book.decisions)  # those of a run that is resumed have been told
+        self._revised = {t.id: len(t.lineage.applied) for t in self._searcher.book.history().trials}
 
     def on_step_begin(self, iteration: int, trials: list[Trial], **info: Any) -> None:
         """Say what was decided about the run since."""
@@ -58,6 +61,15 @@ class Progress(Callback):
         self._say(f"{self._name(trial)} {what}")
         for note in () if again else record.proposal.notes:
             self._say(f"  note: {note}")
+
+    def on_trial_result(
+        self, iteration: int, trials: list[Trial], trial: Trial, result: dict[str, Any], **info: Any
+    ) -> None:
+        """Say what was changed about the trial since."""
+        record = self._searcher.book.trial(trial.trial_id)
+        for applied in record.lineage.applied[self._revised.get(record.id, 0) :] if record else ():
+            self._say(f"{self._name(trial)} {told(applied)}")
+            self._revised[trial.trial_id] = self._revised.get(trial.trial_id, 0) + 1
 
     def on_trial_complete(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Say what the trial reached."""
@@ -103,6 +115,8 @@ class Progress(Callback):
         for decision in decisions[self._told :]:
             if decision.action in WARNINGS:
                 self._say(f"WARNING: {decision.reason}")
+            elif decision.action == "feedback":
+                self._say(f"{decision.subject}: {decision.reason}")
             elif decision.action == "finish":
                 self._say(f"no further trial: {decision.reason}")
         self._told = len(decisions)

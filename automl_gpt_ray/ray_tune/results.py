@@ -42,11 +42,12 @@ def ended(trial: TrialRecord, last: Observation | None, brief: Brief, error: boo
     """Return how a trial ended; `last` is the result with which Ray ended it.
 
     One we know already means that the trainable returned; a new one, before the last step, that somebody else's
-    scheduler or a stopper ended it there.
+    scheduler or a stopper ended it there. One that makes way for its clone was stopped.
     """
     if error:
         return TrialEnded(trial.id, TrialState.FAILED, failure_of(trial, brief.objective.metric))
-    full = last is not None and (last.step == trial.last_step or last.step >= brief.max_steps)
+    returned = last is not None and last.step == trial.last_step and not trial.lineage.leaves
+    full = returned or (last is not None and last.step >= brief.max_steps)
     return TrialEnded(trial.id, TrialState.COMPLETED if full else TrialState.STOPPED)
 
 
@@ -54,6 +55,12 @@ def failure_of(trial: TrialRecord, metric: str) -> str:
     """Return the class of failure that a trial's own reports tell: `nan` or `error`."""
     values = trial.curve(metric)
     return "nan" if values and values[-1][1] != values[-1][1] else "error"
+
+
+def is_told(trial: TrialRecord, seen: Observation) -> bool:
+    """Return whether `seen` is the last observation told again, and not one of a trial that was sent back since."""
+    again = trial.lineage.restart is not None and trial.state is TrialState.RUNNING
+    return (trial.last_step, trial.seconds) == (seen.step, seen.seconds) and not again
 
 
 class Clocks:

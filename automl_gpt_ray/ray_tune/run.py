@@ -12,12 +12,16 @@ moment it is known, so a run that was killed goes on from there:
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from automl_gpt_ray import __version__
-from automl_gpt_ray.config import LoadedJob
+from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.experience.gathering import recollection_of
+from automl_gpt_ray.experience.keeping import recalled
 from automl_gpt_ray.job_file import save_job
+from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.outcome import Outcome
@@ -29,6 +33,7 @@ from automl_gpt_ray.ray_tune.prepared import Prepared, prepare
 from automl_gpt_ray.ray_tune.progress import Tell
 from automl_gpt_ray.ray_tune.results import STEP
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.recollection import Recollection
 
 
 def run(
@@ -47,7 +52,8 @@ def run(
     """
     began = time.time()
     prepared = prepare(loaded)
-    folder = new_run_dir(prepared.loaded, run_dir)
+    prepared = replace(prepared, loaded=recalled(prepared.loaded, tell))
+    folder = new_run_dir(prepared.loaded.job, loaded.source, run_dir)
     save_job(prepared.loaded, folder)
     return _to_the_end(prepared, llm, folder, tell, began)
 
@@ -69,20 +75,24 @@ def resume(loaded: LoadedJob, run_dir: str | Path, llm: LLMClient | None = None,
         JournalError: The journal cannot be read, or the run is still going on.
     """
     began = time.time()
-    return _to_the_end(prepare(loaded), llm, Path(run_dir).expanduser().absolute(), tell, began)
+    folder = Path(run_dir).expanduser().absolute()
+    prepared = prepare(loaded)
+    # What it was told at its start stays what it is told: the store may hold more by now.
+    prepared = replace(prepared, loaded=replace(prepared.loaded, recollection=_told(folder)))
+    return _to_the_end(prepared, llm, folder, tell, began)
 
 
-def new_run_dir(loaded: LoadedJob, run_dir: str | Path | None = None) -> Path:
+def new_run_dir(job: Job, source: str, run_dir: str | Path | None = None) -> Path:
     """Make and return the folder of a run.
 
     Raises:
         JobError: It holds another run already.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path(run_dir or Path(loaded.job.storage_path) / f"{loaded.job.name}-{stamp}").expanduser().absolute()
+    folder = Path(run_dir or Path(job.storage_path) / f"{job.name}-{stamp}").expanduser().absolute()
     if folder.exists() and any(folder.iterdir()):
         remedy = "choose another, or carry that run on with --resume"
-        raise JobError(loaded.source, [Problem("run_dir", "must be a new or empty folder", str(folder), remedy)])
+        raise JobError(source, [Problem("run_dir", "must be a new or empty folder", str(folder), remedy)])
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
@@ -100,6 +110,10 @@ def _to_the_end(prepared: Prepared, llm: LLMClient | None, folder: Path, tell: T
         return finish(prepared, searcher, folder, began, tell)
     finally:
         searcher.close()
+
+
+def _told(folder: Path) -> Recollection | None:
+    return recollection_of(folder) if (folder / FILE_NAME).exists() else None
 
 
 def _ended(searcher: LLMSearch) -> bool:
@@ -124,8 +138,9 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         journal=folder,
         seed=job.seed,
         about=about,
+        recollection=loaded.recollection,
     )
-    rule = steering_rule(job)
+    rule = steering_rule(loaded)
     if rule:
         searcher.share(rule)
     return searcher

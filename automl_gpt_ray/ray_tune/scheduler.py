@@ -5,8 +5,8 @@
 
 A trial that reports at a milestone is paused where something else, paused or new, promises more; a free worker
 goes to whatever promises most. The searcher hands out a new configuration only when one is due. The trainable
-must save checkpoints and go on from them. This file knows Ray's rules; what promises more is
-`steering.Steering`'s to say.
+must save checkpoints and go on from them. Where `SteeringRule.revise` allows it, trials are revised as they train
+(`revising`). This file knows Ray's rules; what promises more is `steering.Steering`'s to say.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import Decision, TrialEnded, TrialResumed
 from automl_gpt_ray.ray_tune.forgetting import forget, is_bare
 from automl_gpt_ray.ray_tune.results import step_of
+from automl_gpt_ray.ray_tune.revising import Revising, revising_of
 from automl_gpt_ray.ray_tune.wrapped import unwrapped
 from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.steering import Steering
@@ -86,6 +87,7 @@ class ReviewScheduler(FIFOScheduler):
         super().__init__()  # type: ignore[no-untyped-call]
         self._slots, self._max_paused, self._time_attr = slots, max_paused, time_attr
         self._desk: Desk | None = None
+        self._revising: Revising | None = None
         if searcher is not None:
             searcher.share(rule or SteeringRule())
 
@@ -97,6 +99,9 @@ class ReviewScheduler(FIFOScheduler):
                 self._desk.slots = self._slots_of(trial)
         if self._desk is not None:
             self._settle(trial)
+            self._revising = self._revising or revising_of(self._desk, trial)
+        if self._revising is not None:
+            self._revising.settle(tune_controller, trial)
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Let the trial go on, pause it where something else promises more, or stop it where a review says so."""
@@ -108,14 +113,21 @@ class ReviewScheduler(FIFOScheduler):
         known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
         if step >= desk.book.history().max_step:
             return TrialScheduler.STOP
+        if self._revising is not None and (told := self._revising.after(trial, result)):
+            return told
         choice = desk.steering.after(trial.trial_id)
         if choice is None or known is None:
-            return TrialScheduler.CONTINUE
+            return (self._revising and self._revising.begin(trial)) or TrialScheduler.CONTINUE
         if choice.ends:
             self._decide(known, STOP, choice, TrialState.STOPPED)
             return TrialScheduler.STOP
         self._decide(known, PAUSE, choice, TrialState.PAUSED)
         return TrialScheduler.PAUSE
+
+    def on_trial_complete(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> None:
+        """Note what a clone of the trial goes on from."""
+        if self._revising is not None:
+            self._revising.ended(trial)
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the paused trial that is due a free worker, or a pending trial."""
@@ -123,14 +135,18 @@ class ReviewScheduler(FIFOScheduler):
         pending = next((trial for trial in trials if trial.status == Trial.PENDING), None)
         if desk is None or desk.steering is None or pending is not None or not free_slots(desk):
             return pending
-        choice = desk.steering.next()
         paused = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PAUSED]
+        if self._revising is not None and (revised := self._revising.due(paused)):
+            return revised
+        choice = desk.steering.next()
         if choice.action == "end":
             self._end(tune_controller, paused, choice)
             return None
         self._let_go(paused)
         chosen = next((trial for trial in paused if trial.trial_id == choice.trial), None)
         if chosen is not None:
+            if self._revising is not None:
+                self._revising.resumes(chosen)
             desk.steering.bare.discard(chosen.trial_id)
             desk.book.record(TrialResumed(chosen.trial_id, choice.reason))
         return chosen

@@ -29,15 +29,18 @@ from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import ResultReported
 from automl_gpt_ray.helm import steer
 from automl_gpt_ray.journal import FILE_NAME
+from automl_gpt_ray.listening import Listener
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, ended, observation
+from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
+from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective, TrialState
+from automl_gpt_ray.revision import heir
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering
@@ -45,7 +48,7 @@ from automl_gpt_ray.steering_rule import SteeringRule
 from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
-_LIVE = ("_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
+_LIVE = ("_people", "_book", "_supply", "_limits", "_watch", "_steering", "slots", "listener")
 UNKNOWN_STEPS = 100  # Tune's own word for "no limit known": a run whose trials' length nobody stated
 
 
@@ -60,21 +63,17 @@ class LLMSearch(Searcher):
         data_card: What the data is.
         request: Evaluation metrics, constraints, additional requests.
         default: The default configuration for a `param_space`; else the centre of each range.
-        metric: Optimised metric; by default that of the cards, else of `TuneConfig`.
-        mode: `max` or `min`, as `metric`.
+        metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
         max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
         step_key: Result key that counts steps; by default `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
-        budget: What the run may use; by default Ray's `num_samples` and `time_budget_s`. `StopAtBudget` stops
-            running trials too.
-        gpus: GPUs of each trial, for a budget of GPU-hours.
+        budget: What the run may use (see `StopAtBudget`); by default Ray's `num_samples` and `time_budget_s`.
         outages: What is done while the language model cannot be asked.
-        priors: Source to its share of the trials at first.
+        priors: Source to its first share of the trials. `gpus`: Of each trial, for a budget of GPU-hours.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random.
-        about: Written into the journal's first line.
+        seed: Of everything random. `about`: Written into the journal's first line. `recollection`: Of similar data.
     """
 
     def __init__(
@@ -99,11 +98,12 @@ class LLMSearch(Searcher):
         journal: str | Path | None = None,
         seed: int = 0,
         about: Mapping[str, Any] | None = None,
+        recollection: Recollection | None = None,
     ) -> None:
         super().__init__(metric=metric, mode=mode)
         self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
-        self._default, self._max_steps, self._step_key = default, max_steps, step_key
+        self._default, self._max_steps, self._step_key, self._recollection = default, max_steps, step_key, recollection
         self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
         self._journal_folder = Path(journal).absolute() if journal else None
         self._space: SearchSpace | None = None if model_card is None else model_card.space
@@ -118,6 +118,7 @@ class LLMSearch(Searcher):
         self._book: Book | None = None
         self._watch: Watch | None = None
         self._supply: Prefetcher | None = None
+        self._people: Listener | None = None
         if model_card is not None and data_card is not None and metric is None:
             objective = Brief.of(model_card, data_card, self._request).objective
             self._metric, self._mode = objective.metric, objective.mode
@@ -136,8 +137,7 @@ class LLMSearch(Searcher):
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
         self._rays = rays_limits(spec)
-        if self._space is not None:
-            # A Model Card gave the space: `param_space` may hold constants but no second space.
+        if self._space is not None:  # of a Model Card: `param_space` may hold constants but no second space
             return not from_ray(config).searched
         self._space = from_ray(config, self._default)
         return True
@@ -160,7 +160,9 @@ class LLMSearch(Searcher):
         supply, limits = self._supply or self._start(), self.limits
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
-        proposal = supply.take(trial_id) if not limits.ending(supply) and new_is_due(self) else None
+        proposal = heir(self.book, trial_id) if self.rule and not limits.failed else None
+        if proposal is None and not limits.ending(supply) and new_is_due(self):
+            proposal = supply.take(trial_id)
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))
         if proposal is None:
@@ -190,8 +192,8 @@ class LLMSearch(Searcher):
         if trial is None or trial_id in self.closed:
             return
         seen = self._clocks.total(trial, observation(result, self._step_key))
-        if (trial.last_step, trial.seconds) == (seen.step, seen.seconds):
-            return  # the scheduler has told it
+        if is_told(trial, seen):  # by the scheduler
+            return
         self.book.record(ResultReported(trial_id, seen))
         self.limits.saw(trial_id)
         if self._steering:
@@ -221,8 +223,7 @@ class LLMSearch(Searcher):
         """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
-        known = known_trials(Path(checkpoint_path).parent)
-        if known is not None:
+        if (known := known_trials(Path(checkpoint_path).parent)) is not None:
             self.reconcile(known)
 
     def reconcile(self, known: Mapping[str, bool]) -> None:
@@ -236,7 +237,7 @@ class LLMSearch(Searcher):
 
     def stop_asking(self) -> None:
         """Stop the background workers: the search is over, and no further reply would be of use."""
-        for worker in (self._supply, self._steering):
+        for worker in (self._people, self._supply, self._steering):
             if worker:
                 worker.stop()
 
@@ -245,13 +246,12 @@ class LLMSearch(Searcher):
         self.stop_asking()
         if self._book:
             self._book.close()
-        self._supply = self._book = self._limits = self._watch = self._steering = None
+        self._people = self._supply = self._book = self._limits = self._watch = self._steering = None
 
     @property
     def book_path(self) -> Path:
         """Where the journal lies."""
-        if self._journal_folder is None:
-            self._journal_folder = Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
+        self._journal_folder = self._journal_folder or Path(tempfile.mkdtemp(prefix="automl_gpt_ray_"))
         return self._journal_folder / FILE_NAME
 
     @property
@@ -274,6 +274,7 @@ class LLMSearch(Searcher):
             model=model,
             data=self._data_card,
             request=self._request,
+            recollection=self._recollection,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -287,6 +288,8 @@ class LLMSearch(Searcher):
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._watch:
             self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply, llm, self._limit)
+        self._people = Listener(book, brief.space, self.book_path.parent, self._supply.changed)
+        self._people.start()
         return self._supply
 
     def _open_book(self) -> Book:

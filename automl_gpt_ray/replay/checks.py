@@ -12,6 +12,7 @@ from typing import final
 
 from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import DefaultFirst, default_proposal
+from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.advisors.recipe import NotDerivable
 from automl_gpt_ray.advisors.reviewer import REVIEW_REPAIR
 from automl_gpt_ray.errors import AdviceError
@@ -23,19 +24,32 @@ from automl_gpt_ray.events import (
     ProposalDropped,
     ReplyRead,
     ReplyReceived,
-    ReviewsRead,
     TrialStarted,
 )
 from automl_gpt_ray.journal import Entry
+from automl_gpt_ray.lineage import Origin
 from automl_gpt_ray.llm.redaction import REDACTED
-from automl_gpt_ray.queue_rules import EMERGENCY, FIRST, OUTDATED, REPLACED, START, admit, draw, outdated, pick
+from automl_gpt_ray.queue_rules import (
+    EMERGENCY,
+    HINTED,
+    OUTDATED,
+    REPLACED,
+    START,
+    admit,
+    draw,
+    outdated,
+    pick,
+    unheeding,
+)
 from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.replay.calls import Call
-from automl_gpt_ray.replay.course import Course
+from automl_gpt_ray.replay.course import Course, kind_of
 from automl_gpt_ray.replay.report import Findings
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import Drafts, ReplyError
+from automl_gpt_ray.review import ReviewsRead
 from automl_gpt_ray.review_replies import Reviews
+from automl_gpt_ray.revision import inherited
 
 PROMPTS, REPLIES, DROPS, CHOICES, DRAWS, TRUST = "prompts", "replies", "drops", "choices", "random draws", "trust"
 UNREAD = "nothing came of it before the run ended"
@@ -87,7 +101,7 @@ class Checks:
             case ReviewsRead():
                 self._guarded(REPLIES, seq, lambda: self._reviewed(event, seq))
             case AdviceGiven():
-                self._guarded(_kind_of(event), seq, lambda: self._advice(event, seq))
+                self._guarded(kind_of(event), seq, lambda: self._advice(event, seq))
             case ProposalDropped():
                 self._guarded(DROPS, seq, lambda: self._drop(event, seq))
             case TrialStarted():
@@ -170,22 +184,20 @@ class Checks:
                 raise NotDerivable(f"no advisor of the run is called `{event.source}`")
             history = self._course.moment(event.history_version)
             derived = self._admitted(event, _proposed(made, history, event.wanted))
-            self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), derived)
+            self._findings.compare(kind_of(event), seq, _ids(event), self._acted(event), derived)
 
     def _first(self, event: AdviceGiven, seq: int) -> None:
-        first = default_proposal(self._course.brief.space, self._course.moment(event.history_version))
-        recalled = tuple(p for p in event.proposals if p.source == "recalled")
-        derived = replace(event, proposals=(*([first] if first else []), *recalled))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, derived)
-        for _ in recalled:
-            self._findings.not_derivable("recalled proposals", "they come from earlier runs")
+        brief, history = self._course.brief, self._course.moment(event.history_version)
+        first = default_proposal(brief.space, history)
+        made = (*([first] if first else []), *recalled_proposals(brief, history))
+        self._findings.compare(kind_of(event), seq, _ids(event), event, replace(event, proposals=made))
 
     def _asked(self, event: AdviceGiven, seq: int) -> None:
         course = self._course
         history = course.moment(event.history_version)
         made = _proposed(DefaultFirst(course.advisor, course.brief.space), history, 1)
         derived = AdviceGiven(made[0].source if made else "", history.version, tuple(made))
-        self._findings.compare(_kind_of(event), seq, _ids(event), event, derived)
+        self._findings.compare(kind_of(event), seq, _ids(event), event, derived)
         for call in [c for c in course.calls.answered() if c.sent.history_version <= history.version]:
             self._findings.same(REPLIES)
             course.calls.close(call)
@@ -197,7 +209,7 @@ class Checks:
         candidates = course.calls.answered(event.history_version)
         if not candidates:
             course.moment(event.history_version)
-            self._findings.different(_kind_of(event), seq, _ids(event), "", "proposals", "no reply holds them")
+            self._findings.different(kind_of(event), seq, _ids(event), "", "proposals", "no reply holds them")
             return
         for call in candidates:
             course.calls.reread(call, book.history())
@@ -205,7 +217,7 @@ class Checks:
         named = [pair for pair in derived if f"-{pair[0].sent.call}-" in _ids(event, all_ids=True)]
         call, admitted = (named or derived)[0]
         if not self._redacted(call, event):
-            same = self._findings.compare(_kind_of(event), seq, _ids(event), self._acted(event), admitted)
+            same = self._findings.compare(kind_of(event), seq, _ids(event), self._acted(event), admitted)
             read = {p.id: p for p in call.proposals()}
             if same or all(read.get(p.id) == p for p in event.proposals):
                 self._findings.same(REPLIES)
@@ -217,14 +229,14 @@ class Checks:
     def _redacted(self, call: Call, event: AdviceGiven) -> bool:
         if call.reply is None or REDACTED not in call.reply.text:
             return False
-        for kind in (REPLIES, _kind_of(event)):
+        for kind in (REPLIES, kind_of(event)):
             self._findings.not_derivable(kind, "a key was removed from the reply")
         return True
 
     def _admitted(self, event: AdviceGiven, made: list[Proposal]) -> list[object]:
         course = self._course
         rule = course.rules[event.source]
-        admitted = admit(course.now, event.source, made, rule, event.stock)
+        admitted = admit(course.now, event.source, made, rule, event.stock, course.brief.space)
         drops = [ProposalDropped(dropped, REPLACED) for dropped in admitted.dropped]
         return [*drops, replace(event, proposals=admitted.new, problems=admitted.problems)]
 
@@ -232,6 +244,11 @@ class Checks:
         return [*(entry.event for entry in self._replaced), event]
 
     def _drop(self, event: ProposalDropped, seq: int) -> None:
+        if event.reason == HINTED:
+            due = [p.id for p in unheeding(self._course.now, self._course.brief.space)]
+            found = event.proposal if event.proposal in due else None
+            self._findings.compare(DROPS, seq, event.proposal, event.proposal, found)
+            return
         if event.reason != OUTDATED:
             raise NotDerivable(f"no rule drops a proposal because `{event.reason[:60]}`")
         course = self._course
@@ -246,7 +263,9 @@ class Checks:
         course = self._course
         history = course.now.history()
         subject = f"trial {event.trial}"
-        if course.team.loop == "ask_tell":
+        if event.parent is not None:
+            chosen = self._clone(event.parent)
+        elif course.team.loop == "ask_tell":
             chosen = history.pending[0] if history.pending else None
         else:
             if due := outdated(course.book, course.rules, event.outages, event.recent):
@@ -254,6 +273,11 @@ class Checks:
             chosen = pick(history, course.mixture.choose, event.outages, event.waits, event.urgent)
             chosen = chosen or draw(course.brief.space, course.team.seed, history, event.outages)
         self._findings.compare(kind, seq, subject, event.proposal, chosen)
+
+    def _clone(self, origin: Origin) -> Proposal | None:
+        parent = self._course.now.trial(origin.trial)
+        revision = parent.lineage.asked if parent else None
+        return inherited(parent, revision) if parent and revision else None
 
     def _trust(self, event: TrialStarted, seq: int) -> None:
         shares = self._course.mixture.shares(self._course.now.history())
@@ -270,8 +294,3 @@ def _proposed(advisor: Advisor, history: History, n: int) -> list[Proposal]:
 def _ids(event: AdviceGiven, all_ids: bool = False) -> str:
     ids = [p.id for p in event.proposals] + [p.split(" ", 1)[0] for p in event.problems]
     return ", ".join(ids if all_ids or len(ids) < 3 else [*ids[:2], "…"])
-
-
-def _kind_of(event: AdviceGiven) -> str:
-    first = FIRST[0] if event.source == START else event.source
-    return f"{first} proposals"

@@ -12,9 +12,10 @@ from automl_gpt_ray.advisors.mixture import Mixture
 from automl_gpt_ray.advisors.recipe import NotDerivable, rebuild
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.events import RunResumed, RunStarted, TeamFormed
+from automl_gpt_ray.events import AdviceGiven, RunResumed, RunStarted, TeamFormed
 from automl_gpt_ray.journal import SKIPPED, Entry
 from automl_gpt_ray.lanes import LOCAL_RULES, LaneRule
+from automl_gpt_ray.queue_rules import FIRST, START
 from automl_gpt_ray.records import History
 from automl_gpt_ray.replay.calls import Calls, Retold
 
@@ -136,3 +137,9 @@ class Course:
             self._expiry[self._last_use[seq]].append(seq)
         for version in self._expiry.pop(seq, ()):
             self._moments.pop(version, None)
+
+
+def kind_of(event: AdviceGiven) -> str:
+    """Return the kind of decision that advice is, in words."""
+    first = FIRST[0] if event.source == START else event.source
+    return f"{first} proposals"

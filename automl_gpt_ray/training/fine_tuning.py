@@ -22,6 +22,7 @@ from torch import nn
 
 from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training.costs import watched, weights_bytes
 from automl_gpt_ray.training.lesson import Lesson, Scores
 from automl_gpt_ray.training.optimisation import DEFAULTS, bounded, number, one_of
 from automl_gpt_ray.training.reporting import ReportCallback
@@ -124,7 +125,7 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
             callbacks=[callback],
         )
         self.remove_callback(transformers.PrinterCallback)
-        self._lesson, self._config = lesson, config
+        self._lesson, self._config, self._callback = lesson, config, callback
         # Losses of batches are means already; nothing is to be divided by the items of a batch.
         self.model_accepts_loss_kwargs = False
 
@@ -148,8 +149,9 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
 
     def evaluate(self, *_: Any, **__: Any) -> Scores:
         self.model.eval()
-        with torch.inference_mode():
+        with torch.inference_mode(), watched(self.model) as clock:
             scores = self._lesson.score(self.model)
+        self._callback.costs = clock.costs(weights_bytes(self.model))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 

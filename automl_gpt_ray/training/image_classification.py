@@ -23,6 +23,7 @@ from torch import Tensor, nn
 from automl_gpt_ray.errors import TrainingError
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training.augmentation import AUGMENTATIONS, NORMALISATIONS, Normalisation, augment, choice
+from automl_gpt_ray.training.costs import watched, weights_bytes
 from automl_gpt_ray.training.images import Images, load_images
 from automl_gpt_ray.training.networks import ARCHITECTURE, build, set_dropout
 from automl_gpt_ray.training.optimisation import DEFAULTS, adjust, number, optimizer_for
@@ -127,10 +128,13 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
         began = time.perf_counter()
         metrics = _epoch(learner, images["train"], config, task, step)
         pixels = _pixels(images["validation"], learner.device)
-        metrics.update(scores(task.data, images["validation"].labels, _probabilities(learner, pixels)))
+        with watched(learner.model) as clock:
+            probabilities = _probabilities(learner, pixels)
+        metrics.update(scores(task.data, images["validation"].labels, probabilities))
         seconds += time.perf_counter() - began
         kept = {"step": step, "seconds": seconds, "config": dict(config), "normalisation": asdict(fitted)}
-        yield Step({**metrics, "step": step, "seconds": seconds}, partial(_save, learner, kept))
+        costs = clock.costs(weights_bytes(learner.model))
+        yield Step({**metrics, "step": step, "seconds": seconds}, partial(_save, learner, kept), costs)
 
 
 def _learner(config: Config, task: TrainingTask, images: Images, fitted: Normalisation) -> _Learner:

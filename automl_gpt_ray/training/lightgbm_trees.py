@@ -118,6 +118,9 @@ class _Trees:
         two = self._task.data.task != "regression" and predicted.ndim == 1
         return np.column_stack([1.0 - predicted, predicted]) if two else predicted
 
+    def size(self) -> int:
+        return len(self.text)
+
     def save(self, folder: Path) -> None:
         (folder / _MODEL_FILE).write_text(self.text, encoding="utf-8")
 

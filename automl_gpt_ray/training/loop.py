@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import ray
 from ray import tune
 
+from automl_gpt_ray.live import Live, live
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training.costs import forget_peak, peak_memory
 from automl_gpt_ray.training.steps import Report, Step
 from automl_gpt_ray.training.task import TrainingTask
 
@@ -25,16 +28,18 @@ def run(fit: Fit, config: Config, task: TrainingTask) -> None:
 
     Args:
         fit: The trainer.
-        config: The trial's configuration. Passed on as it is, so that hot values changed in place
-            between two reports are seen.
+        config: The trial's configuration. The trainer reads it `live`: what is revised between two reports
+            is in force from the next step on.
         task: What all trials share.
     """
-    checkpoint = tune.get_checkpoint()
+    forget_peak()
+    hp = live(config)
+    checkpoint = hp.checkpoint()
     if checkpoint is None:
-        _report(fit(config, task, None))
+        _report(fit(hp, task, None), hp)
         return
     with checkpoint.as_directory() as folder:
-        _report(fit(config, task, Path(folder)))
+        _report(fit(hp, task, Path(folder)), hp)
 
 
 def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
@@ -47,12 +52,14 @@ def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
     """
     assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     _keep_to_share(float(assigned.get("GPU", 0.0)))
-    checkpoint = tune.get_checkpoint()
+    forget_peak()
+    hp = live(config)
+    checkpoint = hp.checkpoint()
     if checkpoint is None:
-        trainer(config, task, _tell, None)
+        trainer(hp, task, partial(_tell, hp), None)
         return
     with checkpoint.as_directory() as folder:
-        trainer(config, task, _tell, Path(folder))
+        trainer(hp, task, partial(_tell, hp), Path(folder))
 
 
 def _keep_to_share(gpus: float) -> None:
@@ -65,12 +72,16 @@ def _keep_to_share(gpus: float) -> None:
         torch.cuda.set_per_process_memory_fraction(gpus)
 
 
-def _tell(metrics: Mapping[str, float], folder: Path) -> None:
-    tune.report(dict(metrics), checkpoint=tune.Checkpoint.from_directory(str(folder)))
+def _tell(hp: Live, metrics: Mapping[str, float], folder: Path) -> None:
+    tune.report({**metrics, **peak_memory()}, checkpoint=tune.Checkpoint.from_directory(str(folder)))
+    hp.refresh()
 
 
-def _report(steps: Iterator[Step]) -> None:
+def _report(steps: Iterator[Step], hp: Live) -> None:
     for step in steps:
         with tempfile.TemporaryDirectory(prefix="step-") as folder:
             step.save(Path(folder))
-            tune.report(dict(step.metrics), checkpoint=tune.Checkpoint.from_directory(folder))
+            tune.report(
+                {**step.metrics, **step.costs, **peak_memory()}, checkpoint=tune.Checkpoint.from_directory(folder)
+            )
+            hp.refresh()

@@ -31,6 +31,9 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         task: What all trials share.
         report: Called with the metrics and the folder of the checkpoint; the training waits for it.
         state: `step` and `seconds` reached so far.
+
+    Attributes:
+        costs: What the model takes, as last measured; reported with the metrics.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         self._began = 0.0
         self._metrics: dict[str, float] = {}
         self._loss: float | None = None
+        self.costs: dict[str, float] = {}
 
     def obey(self, config: Config, optimizer: Any, progress: float) -> None:
         """Set what a running trial may change.
@@ -90,7 +94,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody needs
         self._lesson.save(folder)
         metrics = {**self._metrics, "step": self._step, "seconds": self._seconds}
-        self._report(metrics, folder)
+        self._report({**metrics, **self.costs}, folder)
         check_finite(metrics, self._task.objective)
         set_dropout(found["model"], self._config)
         self._lesson.at_step(self._step + 1)

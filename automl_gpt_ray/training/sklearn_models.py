@@ -21,6 +21,7 @@ from sklearn.exceptions import ConvergenceWarning
 from automl_gpt_ray.errors import Problem, SpaceError, TrainingError, did_you_mean, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import table_steps
+from automl_gpt_ray.training.costs import arrays_bytes
 from automl_gpt_ray.training.preprocessing import CHOICES, Matrix
 from automl_gpt_ray.training.scores import Floats
 from automl_gpt_ray.training.steps import Step, guarded
@@ -157,6 +158,9 @@ class _Estimator:
         found = np.zeros((len(values), len(self._task.data.label_space.classes)))
         found[:, self._model.classes_.astype(int)] = self._model.predict_proba(values)
         return found
+
+    def size(self) -> int:
+        return arrays_bytes(self._model)
 
     def save(self, folder: Path) -> None:
         """Write nothing: the state holds the configuration, from which the model is fitted again."""

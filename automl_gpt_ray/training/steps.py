@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +33,12 @@ class Step:
             (from 1) and `seconds` (of training, over all restarts).
         save: Writes a checkpoint of this step into an existing empty folder. To be called before
             the trainer is asked for its next step.
+        costs: What the model takes, by the names of `costs`; reported with the metrics.
     """
 
     metrics: Mapping[str, float]
     save: Callable[[Path], None]
+    costs: Mapping[str, float] = field(default_factory=dict)
 
 
 def guarded(steps: Iterator[Step], objective: Objective) -> Iterator[Step]:

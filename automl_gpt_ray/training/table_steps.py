@@ -18,6 +18,7 @@ import numpy.typing as npt
 from automl_gpt_ray.cards import DataCard
 from automl_gpt_ray.errors import Problem, SpaceError, shown
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training.costs import Stopwatch
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.preprocessing import CHOICES, Matrix, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
@@ -54,6 +55,9 @@ class Model(Protocol):
 
     def predict(self, values: Matrix) -> Floats:
         """Return class probabilities (n, K) or targets (n,)."""
+
+    def size(self) -> int:
+        """Return what the model takes, in bytes."""
 
     def save(self, folder: Path) -> None:
         """Write what `resume_from` and scoring need besides the preprocessing."""
@@ -102,12 +106,14 @@ def fit(
     for step in range(first, task.max_steps + 1):
         began = time.perf_counter()
         model.grow(config, step)
-        metrics = _metrics(model, rows, task)
+        clock = Stopwatch()
+        metrics = _metrics(model, rows, task, clock)
         seconds += time.perf_counter() - began
         kept = {"step": step, "seconds": seconds, "config": dict(config), "refit": task.refit}
         yield Step(
             {**metrics, "step": step, "seconds": seconds},
             partial(_save, model, {**kept, "preprocessing": fitted.to_json()}),
+            clock.costs(model.size()),
         )
 
 
@@ -154,10 +160,11 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.default_rng([seed, step]).integers(2**31 - 1))
 
 
-def _metrics(model: Model, rows: Mapping[str, Rows], task: TrainingTask) -> dict[str, float]:
-    validation, train = (
-        scores(task.data, rows[split].labels, model.predict(rows[split].values)) for split in ("validation", "train")
-    )
+def _metrics(model: Model, rows: Mapping[str, Rows], task: TrainingTask, clock: Stopwatch) -> dict[str, float]:
+    with clock.over(len(rows["validation"].labels)):
+        predicted = model.predict(rows["validation"].values)
+    validation = scores(task.data, rows["validation"].labels, predicted)
+    train = scores(task.data, rows["train"].labels, model.predict(rows["train"].values))
     always = "rmse" if task.data.task == "regression" else "log_loss"
     return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
 

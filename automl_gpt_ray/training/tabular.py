@@ -21,6 +21,7 @@ from automl_gpt_ray.cards import DataCard
 from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import table_steps
+from automl_gpt_ray.training.costs import Stopwatch
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.preprocessing import CHOICES, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
@@ -128,10 +129,12 @@ def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterat
     for step in range(int(state["step"]) + 1 if state else 1, task.max_steps + 1):
         began = time.perf_counter()
         _boost(booster, matrices["train"], config, task, step)
-        metrics = _metrics(booster, matrices, task)
+        clock = Stopwatch()
+        metrics = _metrics(booster, matrices, task, clock)
         seconds += time.perf_counter() - began
         kept = {"step": step, "seconds": seconds, "config": dict(config), "preprocessing": fitted.to_json()}
-        yield Step({**metrics, "step": step, "seconds": seconds}, partial(_save, booster, kept))
+        costs = clock.costs(len(booster.save_raw("ubj")))
+        yield Step({**metrics, "step": step, "seconds": seconds}, partial(_save, booster, kept), costs)
 
 
 def _boost(booster: Any, train: _Matrix, config: Config, task: TrainingTask, step: int) -> None:
@@ -156,11 +159,12 @@ def _reseed(booster: Any, config: Config, seed: int) -> None:
         booster.save_config()  # makes the change take effect
 
 
-def _metrics(booster: Any, matrices: Mapping[str, _Matrix], task: TrainingTask) -> dict[str, float]:
-    validation, train = (
-        scores(task.data, matrices[split].labels, _predict(booster, matrices[split], task.data))
-        for split in ("validation", "train")
-    )
+def _metrics(booster: Any, matrices: Mapping[str, _Matrix], task: TrainingTask, clock: Stopwatch) -> dict[str, float]:
+    held_out, trained = matrices["validation"], matrices["train"]
+    with clock.over(len(held_out.labels)):
+        predicted = _predict(booster, held_out, task.data)
+    validation = scores(task.data, held_out.labels, predicted)
+    train = scores(task.data, trained.labels, _predict(booster, trained, task.data))
     always = "rmse" if task.data.task == "regression" else "log_loss"
     return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
 

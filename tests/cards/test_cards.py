@@ -95,6 +95,12 @@ def test_what_must_hold_between_the_groups_of_a_model_card():
     ]
 
 
+def test_names_that_need_a_clone_are_known_and_not_hot():
+    assert parse_model_card({**MODEL, "hot": [], "clone": ["eta"]}).clone == ["eta"]
+    assert "`etaa` is not a hyperparameter of this card" in lines(parse_model_card, {**MODEL, "clone": ["etaa"]})[1]
+    assert "`eta` is in `hot` already" in lines(parse_model_card, {**MODEL, "clone": ["eta"]})[1]
+
+
 def test_hot_names_must_be_known():
     assert lines(parse_model_card, {**MODEL, "hot": ["etaa"]})[1:] == [
         "  - `hot`: `etaa` is not a hyperparameter of this card, got ['etaa']. Did you mean `eta`?"

@@ -10,12 +10,13 @@ from test_freeze_thaw import STEPS, tuner
 from tuning_answer import TuningAnswer
 
 from automl_gpt_ray import reviewing
-from automl_gpt_ray.events import PromptSent, ReviewsRead
+from automl_gpt_ray.events import PromptSent
 from automl_gpt_ray.journal import FILE_NAME, read_journal
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import Completion, TrialState
 from automl_gpt_ray.replay import replay
+from automl_gpt_ray.review import ReviewsRead
 from automl_gpt_ray.steering_rule import SteeringRule
 
 pytestmark = pytest.mark.ray

@@ -10,6 +10,8 @@ from pathlib import Path
 
 from ray import tune
 
+from automl_gpt_ray.live import live
+
 
 def quadratic(config):
     """Reaches -(log10(lr) + 2)^2 over ten steps; larger is better."""
@@ -59,3 +61,55 @@ def leisurely(config):
     for step in range(1, 41):
         time.sleep(0.05)
         tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
+
+
+def revisable(config):
+    """Climbs by its rate, and falls by it where that is above 0.5; tells what each step was trained with.
+
+    `crash` is a file: where it is not there yet, it is made and the trial dies at step 8. `pause` is the seconds
+    that a step takes.
+    """
+    hp = live(config)
+    done, value = 0, 0.0
+    if checkpoint := hp.checkpoint():
+        with checkpoint.as_directory() as folder:
+            done, value = json.loads((Path(folder) / "state.json").read_text())
+    for step in range(done + 1, 13):
+        rate = hp["opt"]["lr"]
+        time.sleep(hp.get("pause", 0.0))
+        value += rate if rate <= 0.5 else -rate
+        if step == 8 and hp.get("crash") and not Path(hp["crash"]).exists():
+            Path(hp["crash"]).touch()
+            raise RuntimeError("its node died")
+        told = {"score": value, "rate": rate, "batch": hp["batch"], "began": done, "step": step, "seconds": step}
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.json").write_text(json.dumps([step, value]))
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+        hp.refresh()
+
+
+def exploding(config):
+    """Climbs by its rate; where that is above 0.3, NaN at step 3 and then an error, as trainers do."""
+    hp = live(config)
+    done, value = 0, 0.0
+    if checkpoint := hp.checkpoint():
+        with checkpoint.as_directory() as folder:
+            done, value = json.loads((Path(folder) / "state.json").read_text())
+    for step in range(done + 1, 7):
+        rate = hp["opt"]["lr"]
+        value = math.nan if step == 3 and rate > 0.3 else value + rate
+        with tempfile.TemporaryDirectory() as folder:
+            (Path(folder) / "state.json").write_text(json.dumps([step, value]))
+            told = {"score": value, "rate": rate, "began": done, "step": step}
+            tune.report(told, checkpoint=tune.Checkpoint.from_directory(folder))
+        hp.refresh()
+        if math.isnan(value):
+            raise ValueError("the score became NaN")
+
+
+def unhurried(config):
+    """As `revisable`, without a checkpoint and without asking for what is new: reading does."""
+    hp = live(config)
+    for step in range(1, 13):
+        time.sleep(0.05)
+        tune.report({"score": hp["opt"]["lr"], "rate": hp["opt"]["lr"], "step": step, "seconds": step})

@@ -45,4 +45,7 @@ class Reports:
     @property
     def curve(self) -> list[dict[str, float]]:
         """All but the seconds, which no two trainings share."""
-        return [{name: value for name, value in step.items() if name != "seconds"} for step in self.steps]
+        return [
+            {name: value for name, value in step.items() if name not in ("seconds", "latency_ms")}
+            for step in self.steps
+        ]

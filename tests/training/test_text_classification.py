@@ -9,6 +9,7 @@ import torch
 
 from automl_gpt_ray.cards import load_data_card
 from automl_gpt_ray.errors import DataError, JobError, SpaceError, TrainingError
+from automl_gpt_ray.live import live
 from automl_gpt_ray.training import fine_tuning, tokenisation, transformer_models
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.text_classification import evaluate, learn
@@ -79,7 +80,8 @@ def test_a_checkpoint_is_a_model_that_another_training_starts_from(card, tmp_pat
     assert second.steps[0]["log_loss"] == pytest.approx(first.steps[-1]["log_loss"], abs=1e-5)
 
 
-def test_hot_changes_take_effect_at_the_next_update(card, tmp_path):
+@pytest.mark.parametrize("told", [lambda config: config, live], ids=["dict", "live"])
+def test_hot_changes_take_effect_at_the_next_update(card, tmp_path, told):
     config = {**TINY, "schedule": "constant", "dropout": 0.0, "weight_decay": 0.3}
     reports = Reports(tmp_path / "reports")
     seen = []
@@ -89,7 +91,7 @@ def test_hot_changes_take_effect_at_the_next_update(card, tmp_path):
         seen.append(float(metrics["log_loss"]))
         config.update(learning_rate=0.0, dropout=0.4)
 
-    learn(config, task_of(card), report)
+    learn(told(config), task_of(card), report)
     assert len(set(seen)) == 1
     assert reports.steps[1]["train_loss"] != reports.steps[2]["train_loss"]  # dropout is drawn anew
 

@@ -1,0 +1,54 @@
+"""The `experience` part of a job file."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+VARIABLE = "AUTOML_GPT_RAY_EXPERIENCE"
+"""Environment variable with the place of the store for jobs that name none; `off` for no store."""
+
+FOLDER = "experience"
+"""The store's folder below `storage_path` where neither the job nor the variable names a place."""
+
+OFF = "off"
+
+
+class ExperienceOptions(BaseModel):
+    """Where finished runs are remembered, and how much of them is told to new ones.
+
+    Attributes:
+        path: Folder, or a URI (`s3://…`, `gs://…`); `off` remembers and recalls nothing. None: the place that
+            the variable `AUTOML_GPT_RAY_EXPERIENCE` names, else `experience` below `storage_path`.
+        recall: Runs on the most similar data sets that are recalled; 0 only remembers.
+        seeds: Settings of theirs that are tried right after the default.
+        encoder: Hub id or folder of a text encoder for `transformers`; None compares by TF-IDF.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    path: str | None = Field(default=None, min_length=1)
+    recall: int = Field(default=3, ge=0, le=10)
+    seeds: int = Field(default=2, ge=0, le=10)
+    encoder: str | None = Field(default=None, min_length=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _short_form(cls, value: Any) -> Any:
+        # YAML reads `off` as false.
+        if isinstance(value, str) or value is False:
+            return {"path": value or OFF}
+        return value
+
+
+def place_of(options: ExperienceOptions, storage_path: str, environment: str | None) -> str | None:
+    """Return where the store is; None for none.
+
+    Args:
+        options: Of the job.
+        storage_path: Of the job.
+        environment: Value of `VARIABLE`.
+    """
+    place = options.path or environment or f"{storage_path.rstrip('/')}/{FOLDER}"
+    return None if place == OFF else place

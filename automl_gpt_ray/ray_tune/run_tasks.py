@@ -1,0 +1,138 @@
+"""A job that leaves its models open, from assignment to outcomes: each task a run of its own, one after the other.
+
+The folder of the job holds `journal.jsonl` (what was asked and chosen), `tasks.json`, and a run folder a task.
+Everything is checked before the first task trains.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from automl_gpt_ray.assignment.assigning import Record, assign, check_assigned
+from automl_gpt_ray.assignment.choice import Assignment
+from automl_gpt_ray.assignment.open_job import OpenJob, assigned_job
+from automl_gpt_ray.assignment.registry import Registry
+from automl_gpt_ray.cards import ModelCard
+from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
+from automl_gpt_ray.errors import InputError, JobError
+from automl_gpt_ray.job_file import FILE_NAME as JOB_FILE
+from automl_gpt_ray.job_file import job_values, saved_job
+from automl_gpt_ray.journal import FILE_NAME, Journal
+from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.llm.redaction import redact, secrets_in
+from automl_gpt_ray.outcome import FILE_NAME as OUTCOME
+from automl_gpt_ray.outcome import Outcome, load_outcome
+from automl_gpt_ray.ray_tune.prepared import prepare
+from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.run import new_run_dir, resume, run
+from automl_gpt_ray.ray_tune.trial import load_trainable
+
+TASKS = "tasks.json"
+MakeClient = Callable[[LLMOptions], LLMClient]
+
+
+def assign_models(
+    job: OpenJob, registry: Registry, llm: LLMClient | None = None, record: Record = lambda event: None
+) -> list[Assignment]:
+    """Return the assignment of each task; trains nothing. Arguments as for `assign`."""
+    return assign(job.tasks, registry, _usable, llm, record, partial(redact, secrets=secrets_in()))
+
+
+def run_tasks(
+    job: OpenJob,
+    make_client: MakeClient | None = None,
+    run_dir: str | Path | None = None,
+    tell: Tell | None = None,
+    show: Callable[[Sequence[Assignment], Registry], object] = lambda assignments, registry: None,
+) -> dict[str, Outcome]:
+    """Match every task with a model, run each, and return task to outcome.
+
+    Args:
+        job: The job.
+        make_client: Makes the language model of a job's options; None leaves the choice to the rules.
+        run_dir: Folder of the job, made where absent; by default a new one below `storage_path`.
+        tell: Called with each line of progress.
+        show: Called with the assignments before anything trains.
+
+    Raises:
+        InputError: No model can train on a task, or a task cannot run as written; nothing was trained.
+    """
+    registry = Registry.read(job.folders)
+    folder = new_run_dir(job.job, job.source, run_dir)
+    journal = Journal(folder / FILE_NAME, partial(redact, secrets=secrets_in()))
+    try:
+        llm = make_client(job.job.llm) if make_client and job.job.llm else None
+        assignments = assign_models(job, registry, llm, journal.append)
+    finally:
+        journal.close()
+    show(assignments, registry)
+    check_assigned(assignments, job.source)
+    loaded = {t.name: assigned_job(job, t, a, registry) for t, a in zip(job.tasks, assignments, strict=True)}
+    _check(loaded, job.source)
+    values = {name: job_values(task) for name, task in loaded.items()}
+    (folder / TASKS).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    return {name: _run(task, folder / name, make_client, tell) for name, task in loaded.items()}
+
+
+def resume_tasks(
+    folder: str | Path, make_client: MakeClient | None = None, tell: Tell | None = None
+) -> dict[str, Outcome]:
+    """Carry on a job of `run_tasks`: ended tasks stay as they are, the others are resumed or begun.
+
+    Raises:
+        InputError: A task cannot run as written.
+        JournalError: A task's journal cannot be read, or it is still going on.
+    """
+    place = Path(folder).expanduser().absolute()
+    found = {}
+    for name, values in tasks_in(place).items():
+        if (place / name / OUTCOME).exists():
+            found[name] = load_outcome(place / name)
+        elif (place / name / JOB_FILE).exists():
+            task = saved_job(place / name)
+            found[name] = resume(task, place / name, _client(task, make_client), tell)
+        else:
+            found[name] = _run(read_job(values, f"{place / TASKS}: {name}", place), place / name, make_client, tell)
+    return found
+
+
+def tasks_in(folder: Path) -> dict[str, Any]:
+    """Return task to its job's values, from the folder of a job of several tasks; empty for any other folder."""
+    try:
+        values = json.loads((folder / TASKS).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _run(task: LoadedJob, folder: Path, make_client: MakeClient | None, tell: Tell | None) -> Outcome:
+    if tell:
+        tell(f"task {folder.name}: {task.model.name} on {task.data.name}")
+    return run(task, _client(task, make_client), folder, tell)
+
+
+def _client(task: LoadedJob, make_client: MakeClient | None) -> LLMClient | None:
+    return make_client(task.job.llm) if make_client and task.job.llm else None
+
+
+def _check(loaded: dict[str, LoadedJob], source: str) -> None:
+    problems = []
+    for name, task in loaded.items():
+        try:
+            prepare(task)
+        except InputError as error:
+            problems += [type(p)(f"task {name}: {p.field}", p.rule, p.got, p.remedy) for p in error.problems]
+    if problems:
+        raise JobError(source, problems)
+
+
+def _usable(card: ModelCard) -> str:
+    try:
+        load_trainable(card, card.name)
+    except JobError as error:
+        return f"cannot be trained here: {error.problems[0].rule} ({error.problems[0].got})"
+    return ""
