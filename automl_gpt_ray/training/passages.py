@@ -127,7 +127,7 @@ def _corpus(card: DataCard, path: Path) -> Passages:
     rule = "must be a table of passages: id, text and title, separated by tabs"
     passages = Passages()
     empty = 0
-    csv.field_size_limit(sys.maxsize)
+    limit = csv.field_size_limit(sys.maxsize)  # of the whole process: set back below
     try:
         for row in csv.reader(io.StringIO(fetch.unpacked(path).decode("utf-8")), delimiter="\t"):
             if row[:1] == ["id"]:
@@ -141,6 +141,8 @@ def _corpus(card: DataCard, path: Path) -> Passages:
                 empty += 1
     except (OSError, ValueError, csv.Error) as error:
         raise DataError(card.name, [Problem(str(path), rule, shown(str(error)), "fetch it again")]) from None
+    finally:
+        csv.field_size_limit(limit)
     if not passages.texts:
         raise DataError(card.name, [Problem(str(path), "must hold at least one passage", "none")])
     _tell(card, CORPUS, empty, "passages have no text: skipped")
