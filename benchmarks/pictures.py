@@ -17,6 +17,8 @@ BANDED = ("ours-freeze-thaw", "ours-llm")
 THICK = 2.2
 COLOURS = (
     ("ours-freeze-thaw-late", "tab:pink"),
+    ("ours-merit", "tab:pink"),
+    ("ours-combination", "indigo"),
     ("ours-freeze-thaw", "tab:red"),
     ("ours-gp", "tab:orange"),
     ("ours-llm", "tab:purple"),
@@ -29,6 +31,9 @@ COLOURS = (
     ("control", "gold"),
 )
 """Beginnings of searchers' names and their colours; the first that fits decides."""
+Style = str | tuple[int, tuple[int, ...]]
+VARIANT: Style = (0, (8, 2))
+LATE: Style = (0, (5, 1, 1, 1, 1, 1))
 Runs = Mapping[tuple[str, int], Progress]
 
 
@@ -71,7 +76,7 @@ def _picture(
     # The legend is read beside the ends of the lines: worst on top, like them.
     for name, (mean, error) in sorted(bands.items(), key=lambda item: -item[1][0][-1]):
         colour, style, width = look(name)
-        axes.plot(share, mean, style, color=colour, label=f"{mean[-1]:.3f}  {name}", linewidth=width)
+        axes.plot(share, mean, linestyle=style, color=colour, label=f"{mean[-1]:.3f}  {name}", linewidth=width)
         if name == REFERENCE or name.startswith(BANDED):
             axes.fill_between(share, mean - error, mean + error, color=colour, alpha=0.13, linewidth=0)
     _scales(axes, min(1.0, max(float(mean[0]) for mean, _ in bands.values()) * 1.05))
@@ -80,13 +85,16 @@ def _picture(
     return figure
 
 
-def look(name: str) -> tuple[str, str, float]:
-    """Return colour, line style and width: a colour a searcher, a style a scheduler, ours thick."""
+def look(name: str) -> tuple[str, Style, float]:
+    """Return colour, line style and width: a colour a searcher, a style a scheduler or variant, ours thick."""
     searcher, _, scheduler = name.partition("+")
     places = [place for place, (start, _) in enumerate(COLOURS) if searcher.startswith(start)]
     colour = COLOURS[places[0]][1] if places else "tab:olive"
-    style = {"": "-", "asha": "--", "hyperband": "-.", "median-pruner": ":", "hyperband-pruner": "-."}
-    return colour, style.get(scheduler, ":"), THICK if name.startswith("ours") else 1.3
+    style: dict[str, Style] = {"": "-", "asha": "--", "hyperband": "-.", "median-pruner": ":", "hyperband-pruner": "-."}
+    width = THICK if name.startswith("ours") else 1.3
+    if places and not scheduler and searcher != COLOURS[places[0]][0]:
+        return colour, LATE if searcher.endswith("late") else VARIANT, width
+    return colour, style.get(scheduler, ":"), width
 
 
 def _scales(axes: Any, top: float) -> None:
