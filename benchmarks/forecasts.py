@@ -32,7 +32,6 @@ from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.curves.last_value import LastValue
 from automl_gpt_ray.curves.learned import weights
 from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
-from automl_gpt_ray.curves.learned.hybrid import Combination
 from automl_gpt_ray.curves.median_curve import MedianCurve
 from automl_gpt_ray.curves.parametric import ParametricFit
 from automl_gpt_ray.curves.predictor import Z90, Array, Context, Curve, CurvePredictor, Forecasts, Query
@@ -48,7 +47,7 @@ SHOWN = ("error", "likelihood", "coverage", "rank")
 # A normal's 95 % quantile over its 90 % one; the narrowest spread that counts, and the share of outliers.
 WIDER, NARROW, OUTLIERS = 1.2835, 0.002, 0.01
 NAIVE: tuple[CurvePredictor, ...] = (LastValue(), MedianCurve(), ParametricFit(), FreezeThaw())
-PREDICTORS = NAIVE if weights.unavailable() else (*NAIVE, LearnedForecaster.shipped(), Combination())
+PREDICTORS = NAIVE if weights.unavailable() else (*NAIVE, LearnedForecaster.shipped())
 
 
 @dataclass(frozen=True)

@@ -3,13 +3,9 @@
     model = Hybrid(LearnedForecaster.shipped()).fit(context)
 
 What the network believes of each trial's final value enters the process as an observation with its own noise,
-as in `curves.freeze_thaw`. Of the trials themselves the network is believed. Forecasts of a configuration that no
-trial has tried, which are scored on their intervals, hear process and network alike, each as far as it is sure:
-
-    w_i ~ 1 / var_i,   mean = sum w_i mean_i,   var = sum w_i (var_i + (mean_i - mean)^2)
-
-They know the same trials, so that two opinions make nobody surer than one. The planner goes by the process alone:
-with the wider variances of both it starts too many trials or, narrowed, too few.
+as in `curves.freeze_thaw`. Of the trials themselves the network is believed. The planner goes by the process for
+new configurations: the best of hundreds of the network's wider beliefs would always beat going on. Forecasts are
+the network's, whose intervals hold what they promise for new configurations too.
 """
 
 from __future__ import annotations
@@ -23,17 +19,14 @@ import numpy as np
 from automl_gpt_ray.curves import process
 from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
-from automl_gpt_ray.curves.learned.alone import NetworkCarrier
 from automl_gpt_ray.curves.learned.forecaster import Ends, LearnedForecaster
-from automl_gpt_ray.curves.predictor import Z90, Array, Context, Forecasts, Query
+from automl_gpt_ray.curves.predictor import Array, Context, Forecasts, Query
 from automl_gpt_ray.curves.process import Process
 from automl_gpt_ray.curves.scale import Scale
 from automl_gpt_ray.curves.thinning import informative
 
 # What is believed of finals before any is seen, and how many trials this is worth.
 CENTRE, VARIANCE, PSEUDO = 0.6, 0.25, 2.0
-FEW = 15.0
-"""A process fitted to n trials is too sure by about 1 + FEW / n, as in `curves.freeze_thaw`."""
 NAME = "combination"
 
 
@@ -75,38 +68,7 @@ class LearnedCurves:
 
     def predict(self, queries: Sequence[Query]) -> Forecasts:
         """Return a forecast for every query, in order."""
-        told = self.forecaster.predict(self.context, queries)
-        new = [i for i, q in enumerate(queries) if not len(q.curve.steps)]
-        return self._carried(told, queries, new) if new else told
-
-    def _carried(self, told: Forecasts, queries: Sequence[Query], new: Sequence[int]) -> Forecasts:
-        """Return forecasts in which those of untried configurations end where both together say.
-
-        Before the end they keep the network's way there, moved and stretched as their ends are.
-        """
-        curves = [queries[i].curve for i in new]
-        ends = self.forecaster.predict(self.context, [Query(c, self.context.max_step) for c in curves])
-        mean, var = self._heard(np.stack([c.vector for c in curves]))
-        low, middle, high = (self.scale.apply(v) for v in (ends.low, ends.median, ends.high))
-        wide = np.maximum(np.abs(high - low), 1e-3)
-        z = np.stack([self.scale.apply(v) for v in (told.low, told.median, told.high)])
-        z = z if self.scale.sign > 0 else z[::-1].copy()
-        at = z[:, new]
-        share = np.clip(np.ptp(at, axis=0) / wide, 0.0, 1.0)
-        centre = at[1] + share * (mean - middle)
-        z[:, new] = centre + (at - at[1]) * (2 * Z90 * np.sqrt(var) / wide)
-        return self.scale.forecasts(*z)
-
-    def _heard(self, vectors: Array) -> tuple[Array, Array]:
-        """Return mean and variance of finals as the module says."""
-        network = NetworkCarrier(self.context, self.scale, self.forecaster, narrower=1.0)
-        pairs = zip(self.process.finals(vectors), network.finals(vectors), strict=True)
-        of, var = (np.stack(pair) for pair in pairs)
-        var[0] *= 1.0 + FEW / max(len(self.process.vectors), 1)
-        share = var[1] / var.sum(axis=0)
-        mean = share * of[0] + (1 - share) * of[1]
-        apart = share * (of[0] - mean) ** 2 + (1 - share) * (of[1] - mean) ** 2
-        return mean, share * var[0] + (1 - share) * var[1] + apart
+        return self.forecaster.predict(self.context, queries)
 
 
 @final
@@ -132,17 +94,6 @@ class Hybrid:
         centre, variance = _moments(ends, chosen)
         fitted = process.fit(_vectors(context, chosen), ends.mean[chosen], ends.var[chosen], centre, variance, start)
         return LearnedCurves(context, scale, fitted, ends, self._forecaster)
-
-
-@final
-class Combination:
-    """The same as a predictor of any context; reads the shipped weights when first asked."""
-
-    name = NAME
-
-    def predict(self, context: Context, queries: Sequence[Query]) -> Forecasts:
-        """Return a forecast for every query, in order."""
-        return Hybrid(LearnedForecaster.shipped()).fit(context).predict(queries)
 
 
 def _moments(ends: Ends, chosen: Sequence[int]) -> tuple[float, float]:
