@@ -221,6 +221,16 @@ def test_training_learns_and_goes_on(tmp_path):
         assert torch.equal(mine, theirs)
 
 
+def test_a_new_training_may_start_from_the_shipped_network(tmp_path):
+    one = Training(tmp_path, Settings(tokens=150), SMALL, torch.device("cpu"), warm=True)
+    first = weights.load()[0]
+    assert one.network.shape == first.shape
+    for mine, theirs in zip(one.network.parameters(), first.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert np.isfinite(one.learn())
+    assert one.step == 1
+
+
 def test_a_cooled_training_can_go_on_from_before(tmp_path):
     one = Training(tmp_path, Settings(tokens=150, warm_up=1), SMALL, torch.device("cpu"))
     one.learn()

@@ -60,7 +60,7 @@ def test_trials_freeze_and_thaw(local_ray, tmp_path, gated):
 
 def test_few_checkpoints_are_kept_and_whoever_lost_its_own_begins_anew(local_ray, tmp_path):
     search = LLMSearch(max_steps=STEPS, journal=tmp_path / "run")
-    scheduler = ReviewScheduler(search, max_paused=1, rule=SteeringRule(audit=0.0, gated=False), time_attr="step")
+    scheduler = ReviewScheduler(search, max_paused=1, rule=SteeringRule(audit=0.0), time_attr="step")
     grid = tuner(tmp_path, search, scheduler).fit()
     assert not grid.errors
     history = search.book.history()

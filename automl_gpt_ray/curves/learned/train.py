@@ -1,6 +1,6 @@
 """Training the forecaster on synthetic problems.
 
-    python -m automl_gpt_ray.curves.learned.train --minutes 60 --out FOLDER [--device auto] [--cooldown 10]
+    python -m automl_gpt_ray.curves.learned.train --minutes 60 --out FOLDER [--device auto] [--cooldown 10] [--warm]
 
 Goes on from the checkpoint in FOLDER where there is one. The learning rate is constant after a short warm-up,
 so that a training can be extended at any time; the weights offered are a moving average of the latest, good
@@ -25,7 +25,7 @@ from typing import Any, final
 import torch
 from torch import Tensor
 
-from automl_gpt_ray.curves.learned import checkpoint
+from automl_gpt_ray.curves.learned import checkpoint, weights
 from automl_gpt_ray.curves.learned.lessons import GROUPS, answers
 from automl_gpt_ray.curves.learned.model import Network, Shape
 from automl_gpt_ray.curves.learned.prior import sample
@@ -68,9 +68,12 @@ class Training:
         settings: For a new one; a checkpoint's own hold.
         shape: The same.
         device: Where.
+        warm: Whether a new one starts from the weights of the first shipped network.
     """
 
-    def __init__(self, folder: Path, settings: Settings, shape: Shape, device: torch.device) -> None:
+    def __init__(
+        self, folder: Path, settings: Settings, shape: Shape, device: torch.device, warm: bool = False
+    ) -> None:
         self.folder, self.settings, self.device = folder, settings, device
         self.step, self.seconds, self.scores = 0, 0.0, list[dict[str, Any]]()
         folder.mkdir(parents=True, exist_ok=True)
@@ -79,15 +82,18 @@ class Training:
         if told:
             self.settings, shape = Settings(**told["settings"]), Shape(**told["shape"])
             self.step, self.seconds, self.scores = told["step"], told["seconds"], told["scores"]
+        elif warm:
+            parts = {"network": (shipped := weights.load()[0]).state_dict()}
+            shape = shipped.shape
         torch.manual_seed(self.settings.seed)
         self.network = Network(shape).to(device)
         self.averaged = Network(shape).to(device)
-        self.averaged.load_state_dict(parts.get("averaged", self.network.state_dict()))
         self.network.load_state_dict(parts.get("network", self.network.state_dict()))
+        self.averaged.load_state_dict(parts.get("averaged", self.network.state_dict()))
         self.optimizer = torch.optim.AdamW(
             self.network.parameters(), lr=self.settings.rate, betas=(0.9, 0.98), weight_decay=self.settings.decay
         )
-        for name, parameter in self.network.named_parameters() if parts else ():
+        for name, parameter in self.network.named_parameters() if told else ():
             self.optimizer.state[parameter] = {
                 "step": torch.tensor(float(self.step)),
                 "exp_avg": parts["first"][name],
@@ -197,6 +203,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--out", type=Path, default=Path("learned-training"), help="folder of checkpoints")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--cooldown", type=float, default=0.0, help="last minutes with a falling learning rate")
+    parser.add_argument("--warm", action="store_true", help="without a checkpoint, start from the shipped network")
     parser.add_argument("--threads", type=int, default=1, help="of the processor")
     for name, value in asdict(Settings()).items():
         parser.add_argument(f"--{name.replace('_', '-')}", type=type(value), default=value)
@@ -207,7 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = ("cuda" if torch.cuda.is_available() else "cpu") if told["device"] == "auto" else told["device"]
     settings = Settings(**{name: told[name] for name in asdict(Settings())})
     shape = Shape(**{name: told[name] for name in asdict(Shape())})
-    training = Training(told["out"], settings, shape, torch.device(chosen))
+    training = Training(told["out"], settings, shape, torch.device(chosen), warm=told["warm"])
     run(training, told["minutes"], min(told["cooldown"], told["minutes"]))
 
 
