@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -109,10 +110,17 @@ def test_a_clone_goes_on_with_another_batch_size(local_ray, tmp_path):
         assert {name: seen.metrics[name] for name in told} == pytest.approx(told), seen.step
 
 
+def answered(board, version):
+    """Wait until the board has said that `version` was taken: what was posted before it asked is up then."""
+    give_up = time.monotonic() + 120
+    while board.taken("t") != version:
+        assert time.monotonic() < give_up, "the board does not answer"
+
+
 def test_a_board_that_died_is_replaced(local_ray):
     board = Board("replaced")
     board.post("t", Notice(1, {"lr": 0.5}))
-    assert board.taken("t") in (0, None)
+    answered(board, 0)
 
     @ray.remote
     def take():
@@ -121,7 +129,7 @@ def test_a_board_that_died_is_replaced(local_ray):
         return hp.refresh(), dict(hp)
 
     assert ray.get(take.remote()) == (True, {"lr": 0.5})
+    answered(board, 1)
     ray.kill(board._actor)
-    while board.taken("t") is not None:  # until its death is noticed
-        pass
+    answered(board, 0)  # of the board in its place, which nobody has asked
     assert ray.get(take.remote()) == (True, {"lr": 0.5}), "what was posted is up again"
