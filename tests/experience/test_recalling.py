@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from runs import remembered
+from remembered_runs import remembered
 from small_runs import full_brief
 
 from automl_gpt_ray.advisors.recalled import fit, recalled_proposals

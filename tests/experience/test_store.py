@@ -14,7 +14,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from runs import remembered
+from remembered_runs import remembered
 from small_runs import trial
 
 from automl_gpt_ray.brief import Brief
@@ -112,7 +112,7 @@ def test_many_writers_lose_nothing_and_no_reader_sees_half_a_run(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[3:]\n"
         "from dataclasses import replace\n"
-        "from runs import remembered\n"
+        "from remembered_runs import remembered\n"
         "from automl_gpt_ray.experience.store import ExperienceStore\n"
         "store, run = ExperienceStore(sys.argv[1]), remembered()\n"
         "for i in range(25):\n"
@@ -138,7 +138,7 @@ def test_a_killed_writer_leaves_nothing_that_is_read(tmp_path):
     code = (
         "import os, signal, sys; sys.path[:0] = sys.argv[2:]\n"
         "import pyarrow.parquet as pq\n"
-        "from runs import remembered\n"
+        "from remembered_runs import remembered\n"
         "from automl_gpt_ray.experience.store import ExperienceStore\n"
         "write = pq.write_table\n"
         "def die(table, where, filesystem, **more):\n"
