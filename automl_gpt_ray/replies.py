@@ -52,6 +52,14 @@ class ReplyError:
     kind: FaultKind
     problems: tuple[str, ...]
 
+    def after(self, finish: str) -> ReplyError:
+        """Return the same, named after how the reply ended (`Completion.finish`) where that explains it."""
+        if finish == "refusal":
+            return ReplyError("refusal", ("the model refused to answer", *self.problems))
+        if finish == "length":
+            return ReplyError("cut_off", ("the reply was cut off: answer more briefly", *self.problems))
+        return self
+
     def __str__(self) -> str:
         return f"{self.kind}: {'; '.join(self.problems)}"
 

@@ -70,7 +70,7 @@ class Reviewing:
         self._book, self._brief, self._reviewer, self._reviews = book, brief, reviewer, reviews
         self._keeper, self._forecast, self._every, self._revise = keeper, forecast, every, revise
         self._background, self._gated = background, gated
-        self._asked: dict[str, int] = {}
+        self._asked: dict[str, None] = {}  # in the order of their asking
         self._due, self._stopped = threading.Event(), threading.Event()
         self._broken: JournalError | None = None
         self._silent = False
@@ -80,7 +80,7 @@ class Reviewing:
         """Have a trial that has reached a milestone reviewed, with the next call."""
         if self._stopped.is_set() or trial.last_step % self._every:
             return
-        self._asked[trial.id] = trial.last_step
+        self._asked[trial.id] = None
         if self._background:
             self._due.set()
         else:

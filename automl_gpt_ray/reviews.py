@@ -14,23 +14,25 @@ class Reviews:
     """Kept from a run's events: pass `note` to its book. That a trial goes on needs nothing to come of it."""
 
     def __init__(self) -> None:
-        self._latest: dict[str, Review] = {}
+        self._open: dict[str, Review] = {}
         self._settled: dict[str, int] = {}
 
     def note(self, event: Event) -> None:
         """Note an event."""
         if isinstance(event, ReviewsRead):
-            self._latest.update({review.trial: review for review in event.reviews})
+            for review in event.reviews:
+                self._open.pop(review.trial, None)
+                if review.action != "continue" and self._settled.get(review.trial, -1) < review.step:
+                    self._open[review.trial] = review
         elif isinstance(event, Decision) and event.by == SOURCE and event.step is not None:
             self._settled[event.subject] = event.step
+            if (known := self._open.get(event.subject)) and event.step >= known.step:
+                del self._open[event.subject]
 
     def open(self, trial: str) -> Review | None:
         """Return the latest review of a trial that nothing has come of yet."""
-        review = self._latest.get(trial)
-        if review is None or review.action == "continue" or self._settled.get(trial, -1) >= review.step:
-            return None
-        return review
+        return self._open.get(trial)
 
     def pending(self) -> list[Review]:
         """Return all that nothing has come of yet."""
-        return [review for trial in list(self._latest) if (review := self.open(trial))]
+        return list(self._open.values())

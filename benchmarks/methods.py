@@ -191,16 +191,14 @@ def _by_combination(setting: Setting) -> Pair:
     return _seated(setting, lambda: [Hybrid(LearnedForecaster.shipped())])
 
 
-def _seated(setting: Setting, makers: Makers) -> Pair:
+def _seated(setting: Setting, makers: Makers, rule: SteeringRule | None = None) -> Pair:
     space, seed = setting.problem.brief.space, setting.seed
     make = lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem)  # noqa: E731
-    return _planned(setting, make, SteeringRule(), makers)
+    return _planned(setting, make, rule or SteeringRule(), makers)
 
 
 def _freeze_thaw_at_once(setting: Setting) -> Pair:
-    space, seed = setting.problem.brief.space, setting.seed
-    rule = SteeringRule(gated=False, audit=0.0)
-    return _planned(setting, lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem), rule)
+    return _seated(setting, lambda: [FreezeThaw()], SteeringRule(gated=False, audit=0.0))
 
 
 def _freeze_thaw_late(setting: Setting) -> Pair:

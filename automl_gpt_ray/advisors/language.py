@@ -7,20 +7,18 @@ sent and replies before they are read, so a paid reply is never lost.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import taken
 from automl_gpt_ray.advisors.asking import Asker
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceUnusable
-from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyRead, ReplyReceived
+from automl_gpt_ray.events import Event, PromptSent, ReplyRead, ReplyReceived
 from automl_gpt_ray.insight import Insight
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt, repair_prompt
+from automl_gpt_ray.prompts.paragraph import log_steps, proposal_prompt
 from automl_gpt_ray.prompts.schema import reply_schema
-from automl_gpt_ray.records import Completion, History, Prompt, Proposal
+from automl_gpt_ray.records import History, Proposal
 from automl_gpt_ray.replies import SOURCE, Drafts, ReplyError, parse_proposals
 
 MAX_WANTED = 6
@@ -50,32 +48,27 @@ class LanguageAdvisor:
     ) -> None:
         self._brief, self._record = brief, record
         self._asker = Asker(client, record, max_prompt_tokens)
-        self._insight, self._limit = insight, max_prompt_tokens
+        self._insight = insight
 
     def propose(self, history: History, n: int) -> list[Proposal]:
         """Return up to `n` (at most six) proposals; AdviceError when the model gave none that can be used."""
         wanted = min(n, MAX_WANTED)
-        call = uuid.uuid4().hex[:10]
         insight = self._insight(history) if self._insight else None
-        prompt = proposal_prompt(self._brief, history, wanted, insight, self._limit)
-        completion = self._ask(call, "propose", prompt, history, wanted)
-        result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
-        if isinstance(result, ReplyError):
-            call += REPAIR
-            again = repair_prompt(prompt, completion.text, result.problems, self._limit)
-            completion = self._ask(call, "repair", again, history, wanted)
-            result = read_reply(completion.text, completion.finish, self._brief, history, wanted)
-        if isinstance(result, ReplyError):
-            self._record(CallFailed(call, result.kind, str(result), completion.seconds))
-            raise AdviceUnusable(f"the language model's reply could not be used, even after a repair: {result}")
-        if result.problems:
-            self._record(ReplyRead(call, len(result.drafts), result.problems))
-        return proposals_of(result, call, history.version)
-
-    def _ask(self, call: str, purpose: str, prompt: Prompt, history: History, wanted: int) -> Completion:
+        prompt = proposal_prompt(self._brief, history, wanted, insight, self._asker.limit)
         schema = reply_schema(self._brief, wanted, log_steps(self._brief.max_steps))
-        informed = self._insight is not None
-        return self._asker.ask(call, purpose, prompt, schema, history.version, wanted, informed)
+        call, found = self._asker.answer(
+            "reply",
+            ("propose", "repair"),
+            prompt,
+            schema,
+            lambda answer: read_reply(answer.text, answer.finish, self._brief, history, wanted),
+            history.version,
+            wanted,
+            self._insight is not None,
+        )
+        if found.problems:
+            self._record(ReplyRead(call, len(found.drafts), found.problems))
+        return proposals_of(found, call, history.version)
 
 
 def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyReceived) -> list[Proposal] | ReplyError:
@@ -89,13 +82,7 @@ def reread(brief: Brief, history: History, prompt: PromptSent, reply: ReplyRecei
 def read_reply(text: str, finish: str, brief: Brief, history: History, wanted: int) -> Drafts | ReplyError:
     """Return up to `wanted` usable proposals of a reply; what is wrong with it is named after how it ended."""
     result = parse_proposals(text, brief, frozenset(taken(history)))
-    if isinstance(result, Drafts):
-        return _at_most(result, wanted)
-    if finish == "refusal":
-        return ReplyError("refusal", ("the model refused to answer", *result.problems))
-    if finish == "length":
-        return ReplyError("cut_off", ("the reply was cut off: answer more briefly", *result.problems))
-    return result
+    return result.after(finish) if isinstance(result, ReplyError) else _at_most(result, wanted)
 
 
 def _at_most(drafts: Drafts, wanted: int) -> Drafts:

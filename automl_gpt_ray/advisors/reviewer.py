@@ -6,16 +6,13 @@ before it is used.
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Sequence
 from typing import Protocol, final
 
 from automl_gpt_ray.advisors.asking import Asker
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.errors import AdviceUnusable
-from automl_gpt_ray.events import REPAIR, CallFailed, Event, PromptSent, ReplyReceived
+from automl_gpt_ray.events import Event, PromptSent, ReplyReceived
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.prompts.paragraph import repair_prompt
 from automl_gpt_ray.prompts.review import MOST, review_prompt, review_schema
 from automl_gpt_ray.records import History
 from automl_gpt_ray.replies import ReplyError
@@ -61,33 +58,26 @@ class LanguageReviewer:
 
     def review(self, history: History, subjects: Sequence[Subject]) -> list[Review]:
         """Return the model's reviews of the first MOST subjects."""
-        asked, call = tuple(subjects[:MOST]), uuid.uuid4().hex[:10]
-        schema = review_schema(self._brief, asked)
+        asked = tuple(subjects[:MOST])
         prompt = review_prompt(self._brief, history, asked, self._asker.limit)
-        completion = self._asker.ask(call, REVIEW, prompt, schema, history.version, subjects=asked)
-        result = read_reviews(completion.text, completion.finish, self._brief, asked)
-        if isinstance(result, ReplyError):
-            call += REPAIR
-            again = repair_prompt(prompt, completion.text, result.problems, self._asker.limit)
-            completion = self._asker.ask(call, REVIEW_REPAIR, again, schema, history.version, subjects=asked)
-            result = read_reviews(completion.text, completion.finish, self._brief, asked)
-        if isinstance(result, ReplyError):
-            self._record(CallFailed(call, result.kind, str(result), completion.seconds))
-            raise AdviceUnusable(f"the language model's review could not be used, even after a repair: {result}")
-        self._record(ReviewsRead(call, result.reviews, result.problems))
-        return list(result.reviews)
+        schema = review_schema(self._brief, asked)
+        call, found = self._asker.answer(
+            "review",
+            (REVIEW, REVIEW_REPAIR),
+            prompt,
+            schema,
+            lambda answer: read_reviews(answer.text, answer.finish, self._brief, asked),
+            history.version,
+            subjects=asked,
+        )
+        self._record(ReviewsRead(call, found.reviews, found.problems))
+        return list(found.reviews)
 
 
 def read_reviews(text: str, finish: str, brief: Brief, subjects: Sequence[Subject]) -> Reviews | ReplyError:
     """Return the usable reviews of a reply; what is wrong with it is named after how it ended."""
     result = parse_reviews(text, brief, subjects)
-    if isinstance(result, Reviews):
-        return result
-    if finish == "refusal":
-        return ReplyError("refusal", ("the model refused to answer", *result.problems))
-    if finish == "length":
-        return ReplyError("cut_off", ("the reply was cut off: answer more briefly", *result.problems))
-    return result
+    return result.after(finish) if isinstance(result, ReplyError) else result
 
 
 def reread_reviews(brief: Brief, prompt: PromptSent, reply: ReplyReceived) -> Reviews | ReplyError:

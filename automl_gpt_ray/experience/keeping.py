@@ -12,7 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from automl_gpt_ray.config import Job, LoadedJob
-from automl_gpt_ray.errors import AutoMLGPTError
+from automl_gpt_ray.errors import AutoMLGPTError, first_line
 from automl_gpt_ray.experience.gathering import experience_of
 from automl_gpt_ray.experience.recalling import recall
 from automl_gpt_ray.experience.run_record import ExperienceError
@@ -46,7 +46,7 @@ def recalled(loaded: LoadedJob, tell: Tell | None = None) -> LoadedJob:
         found = recall(store, loaded.brief, options)
     except (ExperienceError, ImportError, OSError, ValueError) as error:
         # The encoder's library or folder may be missing too.
-        _say(tell, f"WARNING: nothing is recalled: {_first_line(error)}")
+        _say(tell, f"WARNING: nothing is recalled: {first_line(error)}")
         return loaded
     for problem in found.problems:
         _say(tell, f"WARNING: not recalled: {problem}")
@@ -65,7 +65,7 @@ def remember(job: Job, folder: Path, tell: Tell | None = None) -> str | None:
         experience = experience_of(folder)
         store.append(experience, partial(redact, secrets=secrets_in()))
     except (AutoMLGPTError, OSError) as error:
-        _say(tell, f"WARNING: this run is not remembered: {_first_line(error)}")
+        _say(tell, f"WARNING: this run is not remembered: {first_line(error)}")
         return None
     return experience.run
 
@@ -73,7 +73,3 @@ def remember(job: Job, folder: Path, tell: Tell | None = None) -> str | None:
 def _say(tell: Tell | None, line: str) -> None:
     if tell:
         tell(redact(line, secrets_in()))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0]

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.experience.run_record import ID, Experience, ExperienceError, from_table, to_table
 
 SUFFIX = ".parquet"
@@ -131,7 +131,7 @@ class ExperienceStore:
             yield
         except (OSError, pa.ArrowException) as error:
             raise ExperienceError(
-                f"the experience store `{self.place}` cannot be {verb}: {_first_line(error)}"
+                f"the experience store `{self.place}` cannot be {verb}: {first_line(error)[:200]}"
             ) from None
 
 
@@ -148,7 +148,7 @@ def read_file(files: fs.FileSystem, path: str, size: int | None) -> list[Experie
         with files.open_input_file(path) as source:
             table = pq.ParquetFile(source).read()
     except (OSError, pa.ArrowException) as error:
-        raise ExperienceError(f"it is no parquet file that can be read ({_first_line(error)})") from None
+        raise ExperienceError(f"it is no parquet file that can be read ({first_line(error)[:200]})") from None
     return from_table(table)
 
 
@@ -167,7 +167,7 @@ def write_parquet(path: str | Path, experiences: list[Experience]) -> None:
     try:
         pq.write_table(pa.concat_tables(map(to_table, experiences)), name, filesystem=files, compression="zstd")
     except (OSError, pa.ArrowException) as error:
-        raise ExperienceError(f"`{path}` cannot be written: {_first_line(error)}") from None
+        raise ExperienceError(f"`{path}` cannot be written: {first_line(error)[:200]}") from None
 
 
 def _opened(place: str) -> tuple[fs.FileSystem, str]:
@@ -177,11 +177,7 @@ def _opened(place: str) -> tuple[fs.FileSystem, str]:
         if not found[1].strip("/"):
             raise ValueError("no folder or bucket is named")
     except (OSError, ValueError, pa.ArrowException) as error:
-        rule = f"must be a folder or a URI that `pyarrow.fs` knows ({_first_line(error)})"
+        rule = f"must be a folder or a URI that `pyarrow.fs` knows ({first_line(error)[:200]})"
         remedy = "write a path, `s3://bucket/folder`, `gs://bucket/folder`, or `off`"
         raise JobError("experience", [Problem("experience.path", rule, place, remedy)]) from None
     return found[0], found[1].rstrip("/")
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

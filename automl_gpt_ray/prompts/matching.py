@@ -12,6 +12,7 @@ from automl_gpt_ray.prompts.cards_text import data_lines
 from automl_gpt_ray.prompts.detail import Detail
 from automl_gpt_ray.prompts.paragraph import template
 from automl_gpt_ray.prompts.quoting import escaped, quoted
+from automl_gpt_ray.prompts.schema import object_of
 from automl_gpt_ray.records import Message, Prompt
 
 MAX_CANDIDATES = 12
@@ -44,8 +45,8 @@ def matching_prompt(tasks: Sequence[OpenTask], candidates: Open, cards: Mapping[
 def matching_schema(tasks: Sequence[OpenTask], candidates: Open) -> dict[str, Any]:
     """Return the schema of the reply: only registered names."""
     names = sorted({name for task in tasks for name in names_of(candidates[task.name])})
-    alternative = _object({"model": {"enum": names}, "reason": {"type": "string"}})
-    item = _object(
+    alternative = object_of({"model": {"enum": names}, "reason": {"type": "string"}})
+    item = object_of(
         {
             "task": {"enum": [task.name for task in tasks]},
             "model": {"enum": names},
@@ -54,7 +55,7 @@ def matching_schema(tasks: Sequence[OpenTask], candidates: Open) -> dict[str, An
         }
     )
     items = {"type": "array", "items": item, "minItems": len(tasks), "maxItems": len(tasks)}
-    return _object({"assignments": items})
+    return object_of({"assignments": items})
 
 
 def names_of(candidates: Sequence[Candidate]) -> list[str]:
@@ -79,12 +80,3 @@ def _model(card: ModelCard) -> str:
     told = {"structure": card.structure, "description": card.description, "full training": f"{card.max_steps} steps"}
     known = card.suits.model_dump(exclude_defaults=True)
     return f"model {quoted(card.name)}: {quoted({**told, **({'suits': known} if known else {})}, BRIEFLY.text)}"
-
-
-def _object(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "properties": properties,
-        "required": list(properties),
-        "additionalProperties": False,
-    }

@@ -8,7 +8,7 @@ Pure: equal arguments give equal text, which the golden files in the tests hold 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -51,8 +51,13 @@ def proposal_prompt(
         max_tokens: Most `estimated_tokens`. A longer prompt tells less, in the order of `detail.LADDER`;
             where even the shortest is longer, that one comes back.
     """
+    return told_within(max_tokens, lambda detail: _proposal_prompt(brief, history, wanted, insight, detail))
+
+
+def told_within(max_tokens: int | None, make: Callable[[Detail], Prompt]) -> Prompt:
+    """Return the prompt that tells the most within `max_tokens`; the shortest where even that is longer."""
     for detail in LADDER:
-        prompt = _proposal_prompt(brief, history, wanted, insight, detail)
+        prompt = make(detail)
         if max_tokens is None or estimated_tokens(prompt) <= max_tokens:
             break
     return prompt

@@ -11,12 +11,11 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.curves.facts import CurveFacts, facts_of
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
-from automl_gpt_ray.prompts.detail import LADDER, Detail
+from automl_gpt_ray.prompts.detail import Detail
 from automl_gpt_ray.prompts.history_text import changes, history_lines, log_text
-from automl_gpt_ray.prompts.paragraph import template
+from automl_gpt_ray.prompts.paragraph import template, told_within
 from automl_gpt_ray.prompts.quoting import escaped, number, quoted
 from automl_gpt_ray.prompts.schema import nullable, object_of, value_schema
-from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import History, LogPoint, Message, PredictedLog, Prompt, TrialRecord
 from automl_gpt_ray.review import Subject
 
@@ -33,11 +32,7 @@ def review_prompt(brief: Brief, history: History, subjects: Sequence[Subject], m
         subjects: At least one and at most MOST; those that the history does not know are left out.
         max_tokens: As in `proposal_prompt`.
     """
-    for detail in LADDER:
-        prompt = _prompt(brief, history, subjects, detail)
-        if max_tokens is None or estimated_tokens(prompt) <= max_tokens:
-            break
-    return prompt
+    return told_within(max_tokens, lambda detail: _prompt(brief, history, subjects, detail))
 
 
 def review_schema(brief: Brief, subjects: Sequence[Subject]) -> dict[str, Any]:

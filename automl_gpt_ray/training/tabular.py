@@ -18,7 +18,7 @@ import numpy as np
 import xgboost as xgb
 
 from automl_gpt_ray.cards import DataCard
-from automl_gpt_ray.errors import TrainingError, shown
+from automl_gpt_ray.errors import TrainingError, first_line, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import table_steps
 from automl_gpt_ray.training.costs import Stopwatch
@@ -147,7 +147,7 @@ def _boost(booster: Any, train: _Matrix, config: Config, task: TrainingTask, ste
     except xgb.core.XGBoostError as error:
         if "bad_alloc" in str(error) or "out of memory" in str(error):
             raise  # `guarded` knows what that is
-        raise TrainingError("error", f"XGBoost gave up: {_first_line(error)}") from error
+        raise TrainingError("error", f"XGBoost gave up: {shown(first_line(error))}") from error
 
 
 def _reseed(booster: Any, config: Config, seed: int) -> None:
@@ -190,7 +190,9 @@ def _load(booster: Any, folder: Path) -> None:
     try:
         booster.load_model(folder / _MODEL_FILE)
     except (OSError, ValueError, xgb.core.XGBoostError) as error:
-        raise TrainingError("error", f"`{folder / _MODEL_FILE}` is no readable model: {_first_line(error)}") from error
+        raise TrainingError(
+            "error", f"`{folder / _MODEL_FILE}` is no readable model: {shown(first_line(error))}"
+        ) from error
 
 
 def _save(booster: Any, state: Mapping[str, Any], folder: Path) -> None:
@@ -210,7 +212,3 @@ def _fixed_parameters(task: TrainingTask) -> dict[str, Any]:
 
 def _chosen(config: Config) -> dict[str, Any]:
     return {name: value for name, value in config.items() if name in PARAMETERS}
-
-
-def _first_line(error: Exception) -> str:
-    return shown(str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__)

@@ -77,7 +77,7 @@ class NetworkCurves:
 
     def reached(self) -> Array:
         """Return z that each trial with a value has reached by now, its noise smoothed away."""
-        return self.ends.reached[[i for i, c in enumerate(self.context.curves) if len(c.steps)]]
+        return self.ends.reached_of(self.context)
 
     def updated(self, context: Context) -> CurveModel:
         """Return the model of a later `context`."""
@@ -104,7 +104,7 @@ class Alone:
     def fit(self, context: Context, start: Array | None = None) -> CurveModel:
         """Return a model; where nothing finite was reported, that of parametric fits."""
         scale = Scale.of(context)
-        ends = self._forecaster.ends(context, scale, context.curves)
+        ends = self._forecaster.own_ends(context)
         if ends is None:
             return FreezeThaw().fit(context, start)
         return NetworkCurves(context, scale, NetworkCarrier(context, scale, self._forecaster), ends)

@@ -51,6 +51,10 @@ class Ends:
     median: Array
     upside: Array
 
+    def reached_of(self, context: Context) -> Array:
+        """Return `reached` of the curves of `context`, which are those asked about, that have reported something."""
+        return self.reached[[i for i, c in enumerate(context.curves) if len(c.steps)]]
+
 
 @final
 class LearnedForecaster:
@@ -64,6 +68,7 @@ class LearnedForecaster:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = list(networks)
+        self._last: tuple[Context, Ends | None] | None = None
 
     @classmethod
     def shipped(cls) -> LearnedForecaster:
@@ -85,6 +90,13 @@ class LearnedForecaster:
         reading, asked = found
         z = _settled(reading, queries, asked.quantiles, scale, context.max_step)
         return scale.forecasts(z[:, 0], z[:, 1], z[:, 2])
+
+    def own_ends(self, context: Context) -> Ends | None:
+        """Return `ends` of the context's own curves; the latest are kept, for several models ask after them in turn."""
+        last = self._last  # one tuple, so that threads never see halves of two
+        if last is None or last[0] is not context:
+            last = self._last = (context, self.ends(context, Scale.of(context), context.curves))
+        return last[1]
 
     def ends(self, context: Context, scale: Scale, curves: Sequence[Curve]) -> Ends | None:
         """Return what is believed of the values without noise; None where nothing finite was reported."""

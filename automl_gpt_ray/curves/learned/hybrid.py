@@ -53,12 +53,12 @@ class LearnedCurves:
 
     def reached(self) -> Array:
         """Return z that each trial with a value has reached by now, its noise smoothed away."""
-        return self.ends.reached[[i for i, c in enumerate(self.context.curves) if len(c.steps)]]
+        return self.ends.reached_of(self.context)
 
     def updated(self, context: Context) -> CurveModel:
         """Return the same model of a later `context`: all is asked anew but what the process has learned."""
         scale = Scale.of(context)
-        ends = self.forecaster.ends(context, scale, context.curves)
+        ends = self.forecaster.own_ends(context)
         if ends is None:
             return FreezeThaw().fit(context)
         chosen = informative(context, ends.mean)
@@ -87,7 +87,7 @@ class Hybrid:
     def fit(self, context: Context, start: Array | None = None) -> CurveModel:
         """Return a model; where nothing finite was reported, that of parametric fits."""
         scale = Scale.of(context)
-        ends = self._forecaster.ends(context, scale, context.curves)
+        ends = self._forecaster.own_ends(context)
         if ends is None:
             return FreezeThaw().fit(context, start)
         chosen = informative(context, ends.mean)
