@@ -12,8 +12,8 @@ from automl_gpt_ray.curves.competitors import Loading
 from automl_gpt_ray.lineage import Revision
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
-from automl_gpt_ray.remedy import fault_of, guess_of, sound_step
 from automl_gpt_ray.records import TrialRecord
+from automl_gpt_ray.remedy import fault_of, guess_of, sound_step
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.review import Review
 from automl_gpt_ray.reviewing import Reviewing
