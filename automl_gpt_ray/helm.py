@@ -49,7 +49,7 @@ def steer(
         told = (book, brief, reviewer, watch.reviews, watch.keeper, lambda trial: planner.forecasts.get(trial))
         every = rule.review_every or max(1, round(brief.max_steps / REVIEWS))
         revise, may = partial(_revise, book, brief, rule.revise), partial(_room, brief, rule.revise)
-        reviewing = Reviewing(*told, every, revise, may, rule.background, rule.gated)
+        reviewing = Reviewing(*told, every, revise, may, rule.background, rule.forecasts != "trusted")
     steering = Steering(book, planner, watch.keeper, rule, lambda: not limits.ending(supply), cost, reviewing)
     measured.begin()
     steering.start()
