@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, is_dataclass
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -64,9 +64,9 @@ def render(story: Story) -> str:
     return filled("report.html.j2", _clean(_told(story, ledger, asked)), _clean(_drawn(story, ledger, asked)))
 
 
-def filled(template: str, told: dict[str, Any], data: Any) -> str:
+def filled(template: str, told: dict[str, Any], data: Any, scripts: Sequence[str] = SCRIPTS) -> str:
     """Return a template filled with `told`, with the page's style and script, and `data` for the script."""
-    script = "\n".join(_text(name) for name in SCRIPTS)
+    script = "\n".join(_text(name) for name in scripts)
     mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     return _environment().get_template(template).render(
         told,

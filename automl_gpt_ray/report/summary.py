@@ -105,7 +105,7 @@ def _gain(story: Story, trial: TrialRecord) -> str:
     if value is None or default is None:
         return ""
     if story.default is not None and story.default.id == trial.id:
-        return "the default is the best"
+        return "that is the default, revised as it trained" if trial.lineage.applied else "that is the default itself"
     return f"{value - default:+.4g} against the default"
 
 

@@ -8,7 +8,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import Any
 
-from automl_gpt_ray.events import REPAIR, Decision, ForecastMade, TrialEnded, TrialResumed
+from automl_gpt_ray.audit import PAUSE, REVISE, STOP
+from automl_gpt_ray.events import REPAIR, Decision, ForecastMade, ResultReported, TrialEnded, TrialResumed
 from automl_gpt_ray.lineage import told
 from automl_gpt_ray.outcome import best_step
 from automl_gpt_ray.records import PredictedLog, TrialRecord, TrialState
@@ -61,7 +62,7 @@ def _row(story: Story, trial: TrialRecord, most: int) -> dict[str, Any]:
         "seconds": round(trial.seconds, 3),
         "began": round(story.begun.get(trial.id, 0.0), 3),
         "config": dict(made.config),
-        "changed": [told(applied)[:TEXT] + f" ({applied.outcome.replace('_', ' ')})" for applied in trial.lineage.applied],
+        "revised": {n: v for n, v in trial.config.items() if n not in made.config or made.config[n] != v},
         "parent": {"n": story.numbers.get(parent.trial), "step": parent.step} if parent else None,
         "curve": [(step, _digits(v)) for step, v in thinned(curve, most)],
         "diverged": sum(not math.isfinite(v) for _, v in curve),
@@ -106,20 +107,21 @@ def _marks(story: Story) -> dict[str, list[dict[str, Any]]]:
     """Return what happened to each trial: stops, pauses, resumptions, revisions; with who, why and when."""
     marks: dict[str, list[dict[str, Any]]] = defaultdict(list)
     reached: dict[str, int] = {}
+    for moment in story.moments:
+        event = moment.event
+        if isinstance(event, ResultReported):
+            reached[event.trial] = event.observation.step
+        elif isinstance(event, TrialResumed):
+            marks[event.trial].append(_mark("resume", reached.get(event.trial, 0), "", event.reason, None))
+        elif isinstance(event, Decision) and event.action != REVISE:
+            step = reached.get(event.subject, 0) if event.step is None else event.step
+            marks[event.subject].append(_mark(event.action, step, event.by, event.reason, event.predicted))
     for trial in story.history.trials:
         for applied in trial.lineage.applied:
-            asked = applied.revision
-            marks[trial.id].append(_mark("revise", applied.step, asked.by, told(applied), asked.predicted))
-    for decision in story.events(Decision):
-        reached[decision.subject] = decision.step or 0
-        if decision.subject in story.numbers and decision.action != "revise":
-            words = decision.step or 0, decision.by, decision.reason, decision.predicted
-            marks[decision.subject].append(_mark(decision.action, *words))
-    for resumed in story.events(TrialResumed):
-        marks[resumed.trial].append(_mark("resume", reached.get(resumed.trial, 0), "", resumed.reason, None))
-    for trial in story.history.in_state(TrialState.STOPPED):
-        if not any(mark["what"] in ("stop", "pause") for mark in marks[trial.id]):
-            marks[trial.id].append(_mark("stop", trial.last_step, "", "ended before its last step", None))
+            asked, what = applied.revision, f"{told(applied)}: {applied.outcome.replace('_', ' ')}"
+            marks[trial.id].append(_mark(REVISE, applied.step, asked.by, what, asked.predicted))
+        if trial.state is TrialState.STOPPED and not any(mark["what"] in (STOP, PAUSE) for mark in marks[trial.id]):
+            marks[trial.id].append(_mark(STOP, trial.last_step, "", "ended before its last step", None))
     return {trial: sorted(found, key=lambda mark: mark["step"]) for trial, found in marks.items()}
 
 

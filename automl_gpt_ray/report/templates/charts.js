@@ -24,7 +24,7 @@ function anytimeChart(host, by) {
   c.root.append(sv("path", { d: path(best.map((p) => [p[k], p[2]]), c.px, c.py, true), class: "best" }));
   host.append(legend([["var(--ink)", "best so far", "line"], ...[...new Set(TRIALS.map((t) => t.source))].map((s) => [colour(s), `best of a trial by ${s}`])]));
   const hidden = trials.filter((p) => cut(num(p[2]))).length;
-  if (hidden) host.append(el("p", { class: "note" }, `${hidden} trials lie beyond the edge (triangles).`));
+  if (hidden) host.append(el("p", { class: "note" }, `${hidden === 1 ? "One trial lies" : `${hidden} trials lie`} beyond the edge (triangles).`));
 }
 
 const SHADES = ["var(--s1)", "var(--s2)", "var(--s3)", "var(--s4)", "var(--s5)", "var(--s0)", "var(--s6)"];
@@ -78,8 +78,9 @@ function parallelChart(host) {
   const width = Math.max(host.clientWidth || 600, (axes.length + 1) * 104), height = 330, top = 34, bottom = height - 16;
   const root = sv("svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "img" });
   const values = lines.map((l) => num(l[1])), rank = rankOf(values), y = range(values, 0.1);
-  const X = (i) => 40 + (i * (width - 130)) / axes.length, Y = (p) => bottom - p * (bottom - top);
-  const V = (v) => Math.min(1, Math.max(0, (v - y[0]) / (y[1] - y[0])));
+  const X = (i) => 58 + (i * (width - 148)) / axes.length, Y = (p) => bottom - p * (bottom - top);
+  const part = (v) => (y.log ? Math.log(v / y[0]) / Math.log(y[1] / y[0]) : (v - y[0]) / (y[1] - y[0]));
+  const V = (v) => Math.min(1, Math.max(0, part(v)));
   const order = lines.map((l, i) => [rank(values[i]), l]).sort((a, b) => a[0] - b[0]);
   for (const [r, [n, v, places]] of order) {
     const points = [...places.map((p, i) => (p === null ? null : [X(i), Y(p)])), [X(axes.length), Y(V(num(v)))]];
@@ -89,7 +90,7 @@ function parallelChart(host) {
     line.addEventListener("click", () => open(n));
     root.append(tip(line, () => trialTip(n)));
   }
-  [...axes, { name: DATA.metric, ticks: ticks(y[0], y[1], 5).map((t) => [V(t), show(t)]) }].forEach((axis, i) => {
+  [...axes, { name: DATA.metric, ticks: (y.log ? logTicks : ticks)(y[0], y[1], 5).map((t) => [V(t), show(t)]) }].forEach((axis, i) => {
     root.append(sv("line", { x1: X(i), x2: X(i), y1: top, y2: bottom, class: "axis" }), sv("text", { x: X(i), y: 14, class: "label mid strong" }, axis.name.length > 15 ? `${axis.name.slice(0, 14)}…` : axis.name));
     for (const [p, text] of axis.ticks) root.append(sv("text", { x: X(i) + 5, y: Y(p) + 4, class: "tick halo" }, text.length > 12 ? `${text.slice(0, 11)}…` : text));
   });

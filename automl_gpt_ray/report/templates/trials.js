@@ -1,6 +1,6 @@
 // Every trial: small charts, a table, and one trial in full.
 const TRIALS = DATA.trials;
-const SYMBOLS = { pause: "❚❚", stop: "■", resume: "▶", revise: "◆", audit: "○", advised: "·", discarded: "·", forget: "×" };
+const QUIET = ["advised", "discarded", "forget", "resume"];
 const Y_ALL = range(TRIALS.flatMap((t) => t.curve.map((p) => num(p[1]))));
 const PAGE = 24;
 let shown = PAGE, asTable = false;
@@ -25,19 +25,20 @@ function drawTrial(host, t, { height, y, full, forecast }) {
   const at = (step) => { const p = [...t.curve].reverse().find((q) => q[0] <= step && ok(num(q[1]))) || t.curve.find((q) => ok(num(q[1]))); return p ? c.py(num(p[1])) : (c.box.top + c.box.bottom) / 2; };
   const seen = {};
   for (const m of t.marks) {
-    if (!full && ["advised", "discarded", "forget", "resume"].includes(m.what)) continue;
+    if (!full && QUIET.includes(m.what)) continue;
     const stack = (seen[m.step] = (seen[m.step] || 0) + 1);
     if (!full && stack > 1) continue;
-    const mark = sv("text", { x: c.px(m.step), y: Math.max(c.box.top + 10, at(m.step) - 4 - 12 * stack), class: `mark ${m.what}` }, SYMBOLS[m.what] || "•");
+    // Above the curve; below it where there is no room.
+    const here = at(m.step), room = here - 11 * stack > c.box.top;
+    const mark = shape(m.what, c.px(m.step), room ? here - 11 * stack : here + 11 * stack);
     c.root.append(full ? tip(mark, () => `${DATA.step} ${m.step}: ${m.words}${m.by ? ` by ${m.by}` : ""}. ${m.reason}`) : mark);
   }
-  if (t.state === "failed") c.root.append(sv("text", { x: c.px(t.last) + 5, y: at(t.last) + 5, class: "mark failed" }, "✕"));
+  if (t.state === "failed") c.root.append(shape("failed", c.px(t.last) + 8, t.curve.length ? at(t.last) : (c.box.top + c.box.bottom) / 2));
   return c;
 }
 
 function chosen() {
-  const value = (id) => document.getElementById(id).value;
-  const [source, state, sort] = [value("by-source"), value("by-state"), value("sort")];
+  const [source, state, sort] = ["by-source", "by-state", "sort"].map((id) => document.getElementById(id).value);
   const list = TRIALS.filter((t) => (!source || t.source === source) && (!state || (state === "marked" ? t.marks.length : t.state === state)));
   const worth = (t) => (ok(num(t.value)) ? num(t.value) : DATA.mode === "max" ? -Infinity : Infinity);
   if (sort === "best") list.sort((a, b) => (better(worth(a), worth(b)) ? -1 : better(worth(b), worth(a)) ? 1 : a.n - b.n));
@@ -54,7 +55,7 @@ function trialGrid() {
     host.replaceChildren(el("div", { class: "grid-of" }, part.map((t) => {
       const plot = el("div", { class: "plot" });
       const card = el("button", { class: `card${t.n === DATA.best ? " top" : ""}`, type: "button", onclick: () => open(t.n), "aria-label": trialTip(t.n) },
-        el("span", { class: "cap" }, el("b", {}, `${t.n === DATA.best ? "★ " : ""}${t.n}`), el("i", { class: "dot", style: `--c:${colour(t.source)}` }), ` ${t.source}`, el("span", { class: `pill ${t.state}` }, t.state), el("b", { class: "right" }, show(num(t.value)))), plot);
+        el("span", { class: "cap" }, el("b", {}, `${t.n === DATA.best ? "★ " : ""}${t.n}`), el("i", { class: "dot", style: `--c:${colour(t.source)}` }), el("span", { class: "who" }, t.source), el("span", { class: `pill ${t.state}` }, t.state), el("b", { class: "right" }, show(num(t.value)))), plot);
       return card;
     })));
     host.querySelectorAll(".card").forEach((card, i) => {
@@ -74,6 +75,7 @@ function trialTable(list) {
     el("td", { class: "n" }, show(num(t.value))), el("td", { class: "n" }, show(t.best_step)), el("td", { class: "n" }, t.last), el("td", { class: "n" }, show(t.seconds, 3)), el("td", { class: "why" }, t.reason)))));
 }
 
+const value = (v) => (typeof v === "number" ? show(v, 6) : String(v));
 function pairs(rows) { return el("table", { class: "pairs" }, el("tbody", {}, rows.map(([a, b]) => el("tr", {}, el("th", {}, a), el("td", {}, b))))); }
 
 function trialInFull(n) {
@@ -93,13 +95,12 @@ function trialInFull(n) {
     t.diverged ? el("p", { class: "bad" }, `${t.diverged} reported values were not finite; the curve breaks there.`) : "",
     logs.length ? el("p", {}, "Band: ", pick, " (80 % interval, dashed middle)") : el("p", { class: "note" }, "Nothing was forecast of this trial: nothing was known to forecast from."), plot,
     pairs([["state", t.failure ? `${t.state} (${t.failure})` : t.state], [`best ${DATA.metric}`, `${show(num(t.value), 6)}${t.best_step ? ` at ${DATA.step} ${t.best_step}` : ""}`], ["trained", `${t.last} of ${DATA.maxStep} ${DATA.step}s, ${show(t.seconds, 3)} s; began at ${show(t.began, 4)} s`], ["id", t.id]]),
-    t.marks.length || t.changed.length ? el("h4", {}, "What happened to it") : "",
-    el("ul", {}, t.marks.map((m) => el("li", {}, el("span", { class: `mark-in ${m.what}` }, `${SYMBOLS[m.what] || "•"} `), `${DATA.step} ${m.step}: `, el("b", {}, m.words), m.by ? ` by ${m.by}` : "", `: ${m.reason}`, m.predicted !== null ? ` (expected final value ${show(num(m.predicted))})` : ""))),
-    t.changed.length ? el("ul", {}, t.changed.map((line) => el("li", {}, line))) : "",
-    el("h4", {}, "Configuration"), pairs(Object.entries(t.config).map(([k, v]) => [k, typeof v === "number" ? show(v, 6) : String(v)])));
+    t.marks.length ? el("h4", {}, "What happened to it") : "",
+    el("ul", { class: "marks" }, t.marks.map((m) => el("li", {}, sign(m.what), " ", `${DATA.step} ${m.step}: `, el("b", {}, m.words), m.by ? ` by ${m.by}` : "", `: ${m.reason}`, m.predicted !== null ? ` (expected final value ${show(num(m.predicted))})` : ""))),
+    el("h4", {}, "Configuration"), pairs(Object.entries(t.config).map(([k, v]) => [k, k in t.revised ? `${value(v)} → ${value(t.revised[k])} (revised)` : value(v)])));
   const call = t.call && CALLS.find((c) => c.id === `${t.call}-repair` && c.reply !== null) || CALLS.find((c) => c.id === t.call);
   if (call) body.append(el("h4", {}, "Prompt and reply that it came from"), callInFull(call));
-  dialog.replaceChildren(el("header", {}, el("h3", {}, `${t.n === DATA.best ? "★ " : ""}Trial ${t.n}`), el("span", { class: `pill ${t.state}` }, t.state), go(-1), go(1), el("button", { type: "button", class: "close", onclick: () => dialog.close(), "aria-label": "close" }, "✕")), body, TIP);
+  dialog.replaceChildren(el("header", {}, el("h3", { tabindex: -1, autofocus: "" }, `${t.n === DATA.best ? "★ " : ""}Trial ${t.n}`), el("span", { class: `pill ${t.state}` }, t.state), go(-1), go(1), el("button", { type: "button", class: "close", onclick: () => dialog.close(), "aria-label": "close" }, "✕")), body, TIP);
   if (!dialog.open) dialog.showModal();
   draw(logs[0]);
   dialog.scrollTop = 0;
