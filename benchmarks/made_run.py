@@ -142,7 +142,9 @@ def _trial(
         value = math.nan if number % 11 == 5 and step == last else value
         record(ResultReported(name, Observation(step, {metric: value, "train_loss": 1 / step}, step * 0.1)))
         if forecast_every and step % forecast_every == 0 and step < steps:
-            record(ForecastMade(name, step, _forecast(metric, good, pace, step, steps, "network", brief.objective.sign)))
+            record(
+                ForecastMade(name, step, _forecast(metric, good, pace, step, steps, "network", brief.objective.sign))
+            )
     if number % 7 == 6:
         record(TrialEnded(name, TrialState.FAILED, "oom", f"CUDA out of memory {text}"))
     elif last < steps:

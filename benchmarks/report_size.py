@@ -30,7 +30,11 @@ def main() -> None:
             began = time.perf_counter()
             path = write_report(made)
             seconds, size = time.perf_counter() - began, path.stat().st_size
-        found[str(trials)] = {"seconds": round(seconds, 2), "mb": round(size / 1e6, 2), "journal_mb": round(journal / 1e6, 2)}
+        found[str(trials)] = {
+            "seconds": round(seconds, 2),
+            "mb": round(size / 1e6, 2),
+            "journal_mb": round(journal / 1e6, 2),
+        }
         print(f"{trials:5d} trials: journal {journal / 1e6:.2f} MB, report {size / 1e6:.2f} MB in {seconds:.1f} s")
     print(json.dumps({"report_size": found}))
 

@@ -8,6 +8,7 @@ from automl_gpt_ray.budget import KINDS, amount
 from automl_gpt_ray.events import TrialStarted
 from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.report.story import Story
+from automl_gpt_ray.report.thinning import evenly
 
 SAMPLES = 200
 """Most moments at which shares are drawn."""
@@ -32,7 +33,10 @@ def account(story: Story) -> list[tuple[str, str]]:
     rows += [
         ("Language model", f"{spent.calls} replies, {spent.failures} calls without a usable one"),
         ("Model time", f"{duration(spent.seconds)}, while trials went on"),
-        ("Tokens", f"{used.prompt_tokens:,} in, {used.completion_tokens:,} out{' (estimated)' if used.estimated else ''}"),
+        (
+            "Tokens",
+            f"{used.prompt_tokens:,} in, {used.completion_tokens:,} out{' (estimated)' if used.estimated else ''}",
+        ),
         ("Money", "unknown: the job has no prices" if money is None else f"US$ {money:.4f} for tokens"),
     ]
     return rows
@@ -75,9 +79,7 @@ def shares(story: Story) -> list[tuple[int, dict[str, float]]]:
         for event in story.events(TrialStarted)
         if event.shares and event.trial in story.numbers
     ]
-    if len(told) <= SAMPLES:
-        return told
-    return [told[round(i * (len(told) - 1) / (SAMPLES - 1))] for i in range(SAMPLES)]
+    return evenly(told, SAMPLES)
 
 
 def duration(seconds: float) -> str:

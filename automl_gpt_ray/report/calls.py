@@ -30,7 +30,9 @@ def calls(story: Story) -> dict[str, Any]:
         nonlocal room
         if text not in places:
             places[text] = len(texts)
-            texts.append(text if len(text) <= ONE_TEXT else text[:ONE_TEXT] + f"\n… {len(text) - ONE_TEXT} more characters")
+            texts.append(
+                text if len(text) <= ONE_TEXT else text[:ONE_TEXT] + f"\n… {len(text) - ONE_TEXT} more characters"
+            )
             room -= len(texts[-1])
         return places[text]
 
@@ -58,14 +60,20 @@ def _found(story: Story) -> dict[str, dict[str, Any]]:
         }
     for event in story.events(ReplyReceived):
         if call := found.get(event.call):
-            call |= {"reply": event.text, "model": event.model, "seconds": round(event.seconds, 3), "finish": event.finish}
+            call |= {
+                "reply": event.text,
+                "model": event.model,
+                "seconds": round(event.seconds, 3),
+                "finish": event.finish,
+            }
             call |= {"tokens_in": event.usage.prompt_tokens, "tokens_out": event.usage.completion_tokens}
     _add_what_came_of_it(story, found)
     return found
 
 
 def _add_what_came_of_it(story: Story, found: dict[str, dict[str, Any]]) -> None:
-    for read in (*story.events(ReplyRead), *story.events(ReviewsRead)):
+    told: list[ReplyRead | ReviewsRead] = [*story.events(ReplyRead), *story.events(ReviewsRead)]
+    for read in told:
         if call := found.get(read.call):
             call["problems"] = list(read.problems)
     for failed in story.events(CallFailed):

@@ -49,9 +49,7 @@ def parallel(story: Story, weights: Sequence[tuple[str, float]]) -> dict[str, An
     axes = [{"name": name, "ticks": _ticks(brief.space.parameters[name])} for name in names]
     measured = [(v, t) for t in story.history.trials if (v := t.value(story.objective)) is not None]
     kept = _kept(measured, story.objective.sign)
-    lines = [
-        (story.numbers[t.id], v, [_place(brief.space, t.config, name) for name in names]) for v, t in kept
-    ]
+    lines = [(story.numbers[t.id], v, [_place(brief.space, t.config, name) for name in names]) for v, t in kept]
     return {"axes": axes, "lines": lines, "left_out": len(measured) - len(kept)}
 
 

@@ -61,8 +61,19 @@ def _assigned(place: Path) -> dict[str, ModelAssigned]:
 
 
 def _row(folder: Path, assigned: ModelAssigned | None) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": folder.name, "link": "", "best": None, "trials": 0, "metric": "", "state": "not begun"}
-    row |= {"model": assigned.model, "by": assigned.by, "reason": assigned.reason} if assigned else {"model": "", "by": "", "reason": ""}
+    row: dict[str, Any] = {
+        "name": folder.name,
+        "link": "",
+        "best": None,
+        "trials": 0,
+        "metric": "",
+        "state": "not begun",
+    }
+    row |= (
+        {"model": assigned.model, "by": assigned.by, "reason": assigned.reason}
+        if assigned
+        else {"model": "", "by": "", "reason": ""}
+    )
     try:
         story = read_story(folder)
         write_report(folder)
@@ -70,4 +81,10 @@ def _row(folder: Path, assigned: ModelAssigned | None) -> dict[str, Any]:
         return row
     state = "ended" if story.book.ended else "not ended"
     link = f"{quote(folder.name)}/{FILE_NAME}"
-    return row | {"link": link, "best": best(story), "trials": counts(story)["total"], "metric": story.objective.metric, "state": state}
+    return row | {
+        "link": link,
+        "best": best(story),
+        "trials": counts(story)["total"],
+        "metric": story.objective.metric,
+        "state": state,
+    }

@@ -34,7 +34,7 @@ from automl_gpt_ray.report.story import Story, read_story
 from automl_gpt_ray.report.summary import best, counts, headline, limits
 from automl_gpt_ray.report.thinning import most_points
 from automl_gpt_ray.report.trials import FEWER, trial_rows
-from automl_gpt_ray.report.verdict import calibration, decided, failures, ledger_of
+from automl_gpt_ray.report.verdict import calibration, decided, failures, ledger_of, scored_trials
 
 FILE_NAME = "report.html"
 SCRIPTS = ("drawing.js", "calls.js", "trials.js", "charts.js", "start.js")
@@ -68,14 +68,18 @@ def filled(template: str, told: dict[str, Any], data: Any, scripts: Sequence[str
     """Return a template filled with `told`, with the page's style and script, and `data` for the script."""
     script = "\n".join(_text(name) for name in scripts)
     mark = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
-    return _environment().get_template(template).render(
-        told,
-        style=Markup(_text("style.css")),  # noqa: S704 - our own file
-        script=Markup(script),  # noqa: S704 - our own file
-        policy=f"default-src 'none'; script-src 'sha256-{mark}'; style-src 'unsafe-inline'; img-src data:",
-        data=Markup(_json(data)),  # noqa: S704 - escaped by `_json`
-        version=__version__,
-        made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    return (
+        _environment()
+        .get_template(template)
+        .render(
+            told,
+            style=Markup(_text("style.css")),  # noqa: S704 - our own file
+            script=Markup(script),  # noqa: S704 - our own file
+            policy=f"default-src 'none'; script-src 'sha256-{mark}'; style-src 'unsafe-inline'; img-src data:",
+            data=Markup(_json(data)),  # noqa: S704 - escaped by `_json`
+            version=__version__,
+            made=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        )
     )
 
 
@@ -99,6 +103,7 @@ def _told(story: Story, ledger: Ledger, asked: Mapping[str, Any]) -> dict[str, A
         "decided": decided(story),
         "scores": ledger.scores(),
         "calibration": [c["source"] for c in calibration(ledger) if c["points"]],
+        "scored": [len(scored_trials(story)), len(story.history.trials)],
         "failures": broken,
         "revisions": revisions(story),
         "feedback": feedback(story),
@@ -111,7 +116,7 @@ def _told(story: Story, ledger: Ledger, asked: Mapping[str, Any]) -> dict[str, A
 
 def _drawn(story: Story, ledger: Ledger, asked: Mapping[str, Any]) -> dict[str, Any]:
     """Return what the script draws."""
-    weights, top = importances(story), story.history.best
+    weights, top = importances(story), story.best
     return {
         "metric": story.objective.metric,
         "mode": story.objective.mode,

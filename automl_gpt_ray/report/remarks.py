@@ -34,7 +34,9 @@ def revisions(story: Story) -> list[dict[str, Any]]:
         parent = trial.lineage.parent
         if parent:
             grew = f"goes on from step {parent.step} of trial {story.numbers.get(parent.trial, '?')}"
-            found.append({"trial": story.numbers[trial.id], "step": parent.step, "what": grew, "outcome": "", "value": None})
+            found.append(
+                {"trial": story.numbers[trial.id], "step": parent.step, "what": grew, "outcome": "", "value": None}
+            )
         for applied in trial.lineage.applied:
             row = {"trial": story.numbers[trial.id], "step": applied.step, "what": told(applied)}
             found.append({**row, "outcome": applied.outcome.replace("_", " "), "value": applied.value})

@@ -72,6 +72,11 @@ class Story:
         return self.book.history()
 
     @cached_property
+    def best(self) -> TrialRecord | None:
+        """The best trial, by the limits and its value; None where none has one."""
+        return self.history.best
+
+    @cached_property
     def numbers(self) -> Mapping[str, int]:
         """Trial id to its number, from 1: what people call a trial."""
         return {trial.id: number for number, trial in enumerate(self.history.trials, 1)}
@@ -177,5 +182,3 @@ def _no_run(place: Path) -> tuple[str, str, str]:
         named = ", ".join(below[:8]) + (" …" if len(below) > 8 else "")
         return "must be the folder of one run", str(place), f"it holds those of several: give one of {named}"
     return "must be the folder of a run", str(place), "give the folder that `run` named in its last lines"
-
-

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from automl_gpt_ray.limits import Limit
@@ -14,10 +15,7 @@ from automl_gpt_ray.report.account import duration
 from automl_gpt_ray.report.story import Story
 from automl_gpt_ray.report.verdict import about_the_run
 
-STATUS = {
-    "ended": "The run has ended.",
-    "open": "This run has not ended: it goes on, or its driver died. What follows is what is known so far.",
-}
+OPEN = "This run has not ended: it goes on, or its driver died. What follows is what is known so far."
 
 
 def headline(story: Story) -> dict[str, Any]:
@@ -31,7 +29,7 @@ def headline(story: Story) -> dict[str, Any]:
         "name": story.name,
         "subject": f"{model} on {data}" if model and data else model or data or "somebody's own trainable",
         "goal": f"{'maximise' if story.objective.mode == 'max' else 'minimise'} {story.objective.metric}",
-        "status": f"ended because {ended.reason}" if ended else STATUS["open"],
+        "status": f"ended because {ended.reason}" if ended else OPEN,
         "ended": ended is not None,
         "model": asked,
         "began": story.moments[0].time,
@@ -42,7 +40,7 @@ def headline(story: Story) -> dict[str, Any]:
 
 def best(story: Story) -> dict[str, Any] | None:
     """Return the best trial: who proposed it and why, its configuration and metrics beside the default's."""
-    trial, objective = story.history.best, story.objective
+    trial, objective = story.best, story.objective
     if trial is None:
         return None
     step = best_step(trial, objective)
@@ -79,23 +77,20 @@ def limits(story: Story) -> dict[str, Any]:
         }
         for check in check_limits(story.history)
     ]
-    rows = [
-        {"trial": story.numbers[r.trial], "source": r.source, "value": r.value, "standing": r.standing, **{"measured": dict(r.measured)}}
-        for r in pareto_front(story.history)
-    ]
-    return {"checks": checks, "pareto": rows, "names": sorted({n for row in rows for n in row["measured"]})}
+    front = pareto_front(story.history)
+    rows = [{**asdict(row), "trial": story.numbers[row.trial]} for row in front]
+    return {"checks": checks, "pareto": rows, "names": sorted({name for row in front for name in row.measured})}
 
 
 def _warnings(story: Story) -> list[str]:
     found = [d.reason for d in about_the_run(story) if d.action in WARNINGS]
     repeated = Counter(found)
     told = [reason if n == 1 else f"{reason} ({n} times)" for reason, n in repeated.items()]
-    for check in check_limits(story.history):
-        if check.kept is False:
-            told.append(f"The best trial breaks the limit {Limit(check.name, check.low, check.high)}.")
+    broken = [Limit(c.name, c.low, c.high) for c in check_limits(story.history) if c.kept is False]
+    told += [f"The best trial breaks the limit {limit}." for limit in broken]
     if story.unreadable:
         told.append(f"{story.unreadable} lines of the journal cannot be read; what they said is missing here.")
-    if not story.history.best:
+    if not story.best:
         told.append("No trial has reported a value.")
     return told
 
@@ -106,7 +101,10 @@ def _gain(story: Story, trial: TrialRecord) -> str:
         return ""
     if story.default is not None and story.default.id == trial.id:
         return "that is the default, revised as it trained" if trial.lineage.applied else "that is the default itself"
-    return f"{value - default:+.4g} against the default"
+    gain = f"{value - default:+.4g} against the default"
+    last, full = story.default.last_step if story.default else 0, story.history.max_step
+    # One that was held back has not shown what it can reach.
+    return gain if last >= full else f"{gain}, which was trained for {last} of {full} {story.step}s only"
 
 
 def _test(story: Story, trial: TrialRecord) -> dict[str, float] | None:

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import TypeVar
 
 Point = tuple[float, float]
+T = TypeVar("T")
 
 BUDGET = 120_000
 """Points of all curves of a report together."""
@@ -29,7 +32,7 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
     stretches = max(1, (most - 2) // 2)
     edges = [round(1 + i * (len(points) - 2) / stretches) for i in range(stretches + 1)]
     kept = {0, len(points) - 1}
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in pairwise(edges):
         stretch = range(start, max(end, start))
         finite = [i for i in stretch if math.isfinite(points[i][1])]
         if finite:
@@ -39,8 +42,8 @@ def thinned(points: Sequence[Point], most: int) -> list[Point]:
     return [points[i] for i in sorted(kept)]
 
 
-def evenly(items: Sequence[Point], most: int) -> list[Point]:
-    """Return at most `most` of `items`, evenly spread, the first and last among them."""
+def evenly(items: Sequence[T], most: int) -> list[T]:
+    """Return at most `most` of `items`, evenly spread; the first and, where more than one are, the last among them."""
     if len(items) <= most:
         return list(items)
-    return [items[round(i * (len(items) - 1) / (most - 1))] for i in range(most)]
+    return [items[round(i * (len(items) - 1) / max(1, most - 1))] for i in range(most)]

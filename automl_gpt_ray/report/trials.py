@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections import defaultdict
-from collections.abc import Iterable
 from typing import Any
 
 from automl_gpt_ray.audit import PAUSE, REVISE, STOP
@@ -14,7 +13,7 @@ from automl_gpt_ray.lineage import told
 from automl_gpt_ray.outcome import best_step
 from automl_gpt_ray.records import PredictedLog, TrialRecord, TrialState
 from automl_gpt_ray.report.story import Story
-from automl_gpt_ray.report.thinning import most_points, thinned
+from automl_gpt_ray.report.thinning import evenly, most_points, thinned
 from automl_gpt_ray.report.verdict import WORDS
 
 FORECASTS = 6
@@ -23,6 +22,8 @@ FEWER = 300
 """A run of more trials shows one forecast each, the first after its start."""
 MARKS, TEXT = 40, 600
 """Most marks of a trial, and characters of a reason."""
+POINTS = 12
+"""Most points of a forecast."""
 _CALL = re.compile(r"language-(?P<call>.+)-\d+")
 
 
@@ -83,24 +84,14 @@ def _forecasts(story: Story) -> dict[str, list[dict[str, Any]]]:
 
 def _spread(events: list[ForecastMade], most: int) -> list[ForecastMade]:
     # One a step: where several forecasters spoke after the same report, the last word counts.
-    latest = list({event.step: event for event in events}.values())
-    if len(latest) <= most:
-        return latest
-    return [latest[round(i * (len(latest) - 1) / max(1, most - 1))] for i in range(most)]
+    return evenly(list({event.step: event for event in events}.values()), most)
 
 
 def _log(log: PredictedLog | None, step: int) -> dict[str, Any] | None:
     if log is None:
         return None
-    points = [(p.step, _digits(p.value), _digits(p.low), _digits(p.high)) for p in _few(log.points)]
+    points = [(p.step, _digits(p.value), _digits(p.low), _digits(p.high)) for p in evenly(log.points, POINTS)]
     return {"source": log.source, "at": step, "points": points}
-
-
-def _few(points: Iterable[Any], most: int = 12) -> list[Any]:
-    found = list(points)
-    if len(found) <= most:
-        return found
-    return [found[round(i * (len(found) - 1) / (most - 1))] for i in range(most)]
 
 
 def _marks(story: Story) -> dict[str, list[dict[str, Any]]]:
@@ -131,7 +122,7 @@ def _mark(what: str, step: int, by: str, reason: str, predicted: float | None) -
 
 
 def _messages(story: Story) -> dict[str, str]:
-    return {e.trial: e.message[:4 * TEXT] for e in story.events(TrialEnded) if e.message}
+    return {e.trial: e.message[: 4 * TEXT] for e in story.events(TrialEnded) if e.message}
 
 
 def _digits(value: float) -> float:

@@ -2,13 +2,21 @@
 const trialTip = (n) => { const t = TRIALS[n - 1]; return t ? `trial ${n} (${t.source}, ${t.state}): ${DATA.metric} ${show(num(t.value))} after ${t.last} ${DATA.step}s` : `trial ${n}`; };
 const open = (n) => { location.hash = `trial-${n}`; };
 
+// What the best is compared with: the better half of the trials and the default, well spread; others lie at the edge.
+function nearTheBest(values, start) {
+  const found = values.filter(ok).sort((a, b) => (better(a, b) ? -1 : 1)), middle = found[Math.floor(found.length / 2)];
+  const edge = DATA.mode === "max" ? Math.min : Math.max, span = Math.abs(found[0] - middle) * 5;
+  const worst = edge(DATA.mode === "max" ? found[0] - span : found[0] + span, ok(start) ? start : found[0]);
+  return range(found.filter((v) => !better(worst, v)).concat(span ? [] : found), 0);
+}
+
 function anytimeChart(host, by) {
   const k = by === "steps" ? 0 : 1;
   const { best, trials, default: start } = DATA.anytime;
   if (!trials.length) { host.replaceChildren(el("p", { class: "none" }, "No trial has reported a value yet.")); return; }
   const most = Math.max(...best.map((p) => p[k]), ...trials.map((p) => p[k]), 1e-9);
   const values = [...trials.map((p) => num(p[2])), num(start)];
-  const c = chart(host, { height: 300, x: [0, most * 1.02], y: range(values, 0.1), wholeX: by === "steps", ylabel: DATA.metric,
+  const c = chart(host, { height: 300, x: [0, most * 1.02], y: nearTheBest(values, num(start)), wholeX: by === "steps", ylabel: DATA.metric,
     xlabel: by === "steps" ? `training ${DATA.step}s, over all trials` : "seconds since the start" });
   const cut = (v) => c.py(v) > c.box.bottom || c.py(v) < c.box.top - 2;
   if (ok(num(start))) c.root.append(sv("line", { x1: c.box.left, x2: c.box.right, y1: c.py(start), y2: c.py(start), class: "reference" }),
@@ -82,11 +90,12 @@ function parallelChart(host) {
   const part = (v) => (y.log ? Math.log(v / y[0]) / Math.log(y[1] / y[0]) : (v - y[0]) / (y[1] - y[0]));
   const V = (v) => Math.min(1, Math.max(0, part(v)));
   const order = lines.map((l, i) => [rank(values[i]), l]).sort((a, b) => a[0] - b[0]);
+  const crowd = Math.min(1, Math.max(0.35, 80 / lines.length));
   for (const [r, [n, v, places]] of order) {
     const points = [...places.map((p, i) => (p === null ? null : [X(i), Y(p)])), [X(axes.length), Y(V(num(v)))]];
     let text = "", pen = false;
     for (const p of points) { if (p) text += `${pen ? "L" : "M"}${p[0].toFixed(1)} ${p[1].toFixed(1)}`; pen = Boolean(p); }
-    const line = sv("path", { d: text, class: "thread", style: `stroke:${heat(r)};opacity:${(0.18 + 0.72 * r * r).toFixed(2)};stroke-width:${r > 0.95 ? 2.4 : 1.2}` });
+    const line = sv("path", { d: text, class: "thread", style: `stroke:${heat(r)};opacity:${(crowd * (0.18 + 0.72 * r ** (crowd < 1 ? 6 : 2)) + (r > 0.97 ? 0.4 : 0)).toFixed(2)};stroke-width:${r > 0.95 ? 2.4 : 1.2}` });
     line.addEventListener("click", () => open(n));
     root.append(tip(line, () => trialTip(n)));
   }

@@ -55,7 +55,7 @@ function trialGrid() {
     host.replaceChildren(el("div", { class: "grid-of" }, part.map((t) => {
       const plot = el("div", { class: "plot" });
       const card = el("button", { class: `card${t.n === DATA.best ? " top" : ""}`, type: "button", onclick: () => open(t.n), "aria-label": trialTip(t.n) },
-        el("span", { class: "cap" }, el("b", {}, `${t.n === DATA.best ? "★ " : ""}${t.n}`), el("i", { class: "dot", style: `--c:${colour(t.source)}` }), el("span", { class: "who" }, t.source), el("span", { class: `pill ${t.state}` }, t.state), el("b", { class: "right" }, show(num(t.value)))), plot);
+        el("span", { class: "cap" }, el("b", {}, `${t.n === DATA.best ? "★ " : ""}${t.n}`), el("i", { class: "dot", style: `--c:${colour(t.source)}` }), el("span", { class: "who" }, t.source), t.state === "completed" ? "" : el("span", { class: `pill ${t.state}` }, t.state), el("b", { class: "right" }, show(num(t.value)))), plot);
       return card;
     })));
     host.querySelectorAll(".card").forEach((card, i) => {
