@@ -74,8 +74,10 @@ def run(
     paid = {"budget.tokens": tokens, "budget.money": money}
     overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
-    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     from automl_gpt_ray import tasks_command
+    from automl_gpt_ray.live_view import progress_view
+
+    tell = progress_view(console, quiet)
 
     if tasks_command.wants(job, resume, overrides):
         raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
