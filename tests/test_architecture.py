@@ -42,7 +42,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cards", "feedback_file"),
     ("brief",),
     ("config",),
-    ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves"),
+    ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves", "schema"),
+    ("reference",),
     ("llm", "audit", "epochs", "open_calls", "book", "pareto", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
@@ -76,6 +77,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
+    ("export", "trials_table"),
     (
         "assignment_view",
         "experience_command",
@@ -84,6 +86,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "live_panel",
         "live_view",
         "report_command",
+        "result_commands",
         "tasks_command",
         "terminal",
         "cli",
