@@ -28,8 +28,6 @@ app = typer.Typer(
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
 app.add_typer(experience_command.app, name="experience")
-app.command()(report_command.report)
-result_commands.register(app)
 
 OUTAGE = 3
 """Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
@@ -175,6 +173,10 @@ def replay(
     else:
         show_replay(_console(), report)
     raise typer.Exit(1 if report.different else 0)
+
+
+app.command()(report_command.report)
+result_commands.register(app)
 
 
 @cards.command()

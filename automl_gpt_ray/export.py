@@ -162,10 +162,12 @@ def _xgboost(it: Exported) -> str:
 
 
 def _rounds(it: Exported) -> int:
-    of_old = [it.config[name] for name in _ROUNDS if isinstance(it.config.get(name), int)]
+    whole = {name: value for name, value in it.config.items() if isinstance(value, int)}
+    for name in _ROUNDS:
+        if name in whole:
+            return whole[name]
     ours = it.story.brief and it.story.brief.model and it.story.brief.model.trainable.startswith("automl_gpt_ray.")
-    each = it.config.get("rounds_per_step", DEFAULT_ROUNDS if ours else 1)
-    return int(of_old[0]) if of_old else it.step * int(each or 1)  # type: ignore[call-overload, no-any-return]
+    return it.step * whole.get("rounds_per_step", DEFAULT_ROUNDS if ours else 1)
 
 
 def _objective(brief: Brief | None) -> dict[str, Any]:

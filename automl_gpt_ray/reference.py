@@ -20,7 +20,7 @@ def reference() -> str:
     """Return the reference of job file, Data Card and Model Card."""
     parts, known = [HEAD], set[type]()
     for kind, title in TITLES.items():
-        whole = schema(kind)  # type: ignore[arg-type]  # the keys of TITLES are those of MODELS
+        whole = schema(kind)
         parts.append(f"## {title}\n")
         for model in models_in(MODELS[kind]):
             if model in known or (kind == "job" and model.__name__ in ("DataCard", "ModelCard")):

@@ -9,14 +9,13 @@ import inspect
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import Any, Literal, get_args, get_type_hints
+from typing import Any, get_args, get_type_hints
 
 from pydantic import BaseModel
 
 from automl_gpt_ray.cards import DataCard, ModelCard
 from automl_gpt_ray.config import Job
 
-Kind = Literal["job", "data-card", "model-card"]
 MODELS: Mapping[str, type[BaseModel]] = {"job": Job, "data-card": DataCard, "model-card": ModelCard}
 SHORT_FORMS = {"experience": {"anyOf": [{"type": "string"}, {"const": False}]}}
 """Fields of a job that may be written shorter than as a mapping."""
@@ -35,8 +34,8 @@ OPEN: Mapping[str, Any] = {
 """What a job that leaves its models open has besides."""
 
 
-def schema(kind: Kind) -> dict[str, Any]:
-    """Return the JSON schema of a job file, a Data Card or a Model Card."""
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON schema of a `job` file, a `data-card` or a `model-card`."""
     found = MODELS[kind].model_json_schema()
     if kind == "job":
         _add_cards(found)
