@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__, experience_command
+from automl_gpt_ray import __version__, experience_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -73,8 +73,10 @@ def run(
     paid = {"budget.tokens": tokens, "budget.money": money}
     overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
-    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     from automl_gpt_ray import tasks_command
+    from automl_gpt_ray.live_view import progress_view
+
+    tell = progress_view(console, quiet)
 
     if tasks_command.wants(job, resume, overrides):
         raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
@@ -171,6 +173,10 @@ def replay(
     else:
         show_replay(_console(), report)
     raise typer.Exit(1 if report.different else 0)
+
+
+app.command()(report_command.report)
+result_commands.register(app)
 
 
 @cards.command()

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "recollection",
         "review",
         "scheduler_options",
+        "sparkline",
         "yaml_file",
     ),
     ("space", "journal", "spending"),
@@ -41,7 +42,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("cards", "feedback_file"),
     ("brief",),
     ("config",),
-    ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves"),
+    ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves", "schema"),
+    ("reference",),
     ("llm", "audit", "epochs", "open_calls", "book", "pareto", "outcome", "advisors.advisor", "advisors.classical"),
     ("advisors",),
     (
@@ -75,7 +77,20 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
-    ("assignment_view", "experience_command", "feedback_command", "limits_view", "tasks_command", "terminal", "cli"),
+    ("export", "trials_table"),
+    (
+        "assignment_view",
+        "experience_command",
+        "feedback_command",
+        "limits_view",
+        "live_panel",
+        "live_view",
+        "report_command",
+        "result_commands",
+        "tasks_command",
+        "terminal",
+        "cli",
+    ),
 )
 # Neither side of a pair knows the other, but for what the trial is told and the check before a run.
 APART = (("training", "ray_tune"), ("ray_tune", "training"))

@@ -30,7 +30,7 @@ from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.finish import finish
 from automl_gpt_ray.ray_tune.fit import search, steering_rule
 from automl_gpt_ray.ray_tune.prepared import Prepared, prepare
-from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.progress import Tell, watched
 from automl_gpt_ray.ray_tune.results import STEP
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.recollection import Recollection
@@ -103,8 +103,9 @@ def _to_the_end(prepared: Prepared, llm: LLMClient | None, folder: Path, tell: T
         began -= searcher.book.seconds
         if not _ended(searcher):
             connect(prepared.loaded)
-            search(prepared, searcher, folder, tell)
-            searcher.stop_asking()
+            with watched(tell, prepared.loaded, searcher):
+                search(prepared, searcher, folder, tell)
+                searcher.stop_asking()
         elif tell:
             tell(f"this run had ended: {searcher.limits.ended_by}")
         return finish(prepared, searcher, folder, began, tell)

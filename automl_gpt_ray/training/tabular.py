@@ -38,15 +38,8 @@ from automl_gpt_ray.training.steps import (
 )
 from automl_gpt_ray.training.tables import Table, load_table
 from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.xgboost_names import DEFAULT_ROUNDS, PARAMETERS
 
-_TREE = {"max_depth", "max_leaves", "grow_policy", "max_bin", "max_cat_to_onehot", "max_cat_threshold"}
-_GROWTH = {"eta", "min_child_weight", "gamma", "lambda", "alpha", "max_delta_step", "scale_pos_weight"}
-_SAMPLING = {"subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode", "num_parallel_tree"}
-
-PARAMETERS = frozenset(_TREE | _GROWTH | _SAMPLING)
-"""Names in a configuration that go to XGBoost as they are."""
-
-DEFAULT_ROUNDS = 10
 _MODEL_FILE = "model.ubj"
 _KNOWN = PARAMETERS | frozenset(CHOICES) | {"class_weighting", "rounds_per_step"}
 
