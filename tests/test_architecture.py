@@ -59,6 +59,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "reviewing",
         "reviews",
         "scorekeeper",
+        "auditing",
         "steering",
         "steering_rule",
         "switching",
