@@ -18,8 +18,8 @@ from automl_gpt_ray.records import TrialRecord
 class MLflowTracker(MLflowLoggerCallback):
     """Ray's MLflow callback, which also sets tags and logs the predicted metric.
 
-    Tags: `proposed_by`, `reason`, `predicted_log`, `decisions` and `revisions`; metrics `predicted/NAME`, with
-    `predicted/NAME/low` and `/high`, over the steps of the forecast. A server that cannot be reached once the run
+    Tags: `proposed_by`, `reason`, `predicted_log`, `decisions` and `revisions`; metrics `predicted/NAME`,
+    `predicted_low/NAME` and `predicted_high/NAME`, over the steps of the forecast. A server that cannot be reached once the run
     goes on costs it nothing but a warning.
 
     Args:
@@ -63,21 +63,17 @@ class MLflowTracker(MLflowLoggerCallback):
         return {**self.__dict__, "_sender": None}
 
     def _begin(self, trial: Any, record: TrialRecord) -> None:
-        # MLflow refuses parameters that changed, and a revised trial starts again with others.
+        # Once, and as proposed: MLflow refuses parameters that change, as those of a revised trial do.
         if trial in self._trial_runs:
             return
-        shared = self.tags or {}
-        self.tags = {**shared, **tags_of(record)}
-        try:
-            super().log_trial_start(trial)
-        finally:
-            self.tags = shared
+        tags = {**(self.tags or {}), **tags_of(record), "trial_name": str(trial)}
+        run = self.mlflow_util.start_run(tags=tags, run_name=str(trial)).info.run_id
+        self._trial_runs[trial] = run
+        self.mlflow_util.log_params(run_id=run, params_to_log=dict(record.proposal.config))
         log = record.proposal.predicted_log
-        if log is not None:
-            name = f"predicted/{log.metric}"
-            for point in log.points:
-                values = {name: point.value, f"{name}/low": point.low, f"{name}/high": point.high}
-                self._log(trial, point.step, values)
+        for point in log.points if log else ():
+            ends = {"predicted": point.value, "predicted_low": point.low, "predicted_high": point.high}
+            self._log(trial, point.step, {f"{name}/{log.metric}": value for name, value in ends.items() if log})
 
     def _log(self, trial: Any, step: int, values: dict[str, Any]) -> None:
         if trial in self._trial_runs:

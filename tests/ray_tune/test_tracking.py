@@ -105,11 +105,13 @@ def test_mlflow_is_told(searcher, tmp_path, monkeypatch):
     tracker.on_experiment_end([])
     client = mlflow.tracking.MlflowClient(tracking_uri=place)
     (run,) = client.search_runs([client.get_experiment_by_name("leaves").experiment_id])
-    assert run.data.params == {"eta": "0.1"}
+    assert run.data.params == {"eta": "0.1", "depth": "6", "shape": "leafwise"}
     assert run.data.tags["reason"] == "deeper, [redacted]"
     assert run.data.tags["decisions"] == "step 1: pause by rungs: not among the best"
     predicted = client.get_metric_history(run.info.run_id, "predicted/accuracy")
     assert [(m.step, m.value) for m in predicted] == [(1, 0.4), (3, 0.8)]
+    low = client.get_metric_history(run.info.run_id, "predicted_low/accuracy")
+    assert [(m.step, m.value) for m in low] == [(1, 0.3), (3, 0.7)]
     assert [(m.step, m.value) for m in client.get_metric_history(run.info.run_id, "accuracy")] == [(2, 0.5)]
     assert run.info.status == "FINISHED"
 
