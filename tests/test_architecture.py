@@ -80,6 +80,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs", "report"),
     ("export", "trials_table"),
     (
+        "adopt_command",
         "assignment_view",
         "experience_command",
         "feedback_command",

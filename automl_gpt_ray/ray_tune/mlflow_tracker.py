@@ -19,8 +19,8 @@ class MLflowTracker(MLflowLoggerCallback):
     """Ray's MLflow callback, which also sets tags and logs the predicted metric.
 
     Tags: `proposed_by`, `reason`, `predicted_log`, `decisions` and `revisions`; metrics `predicted/NAME`,
-    `predicted_low/NAME` and `predicted_high/NAME`, over the steps of the forecast. A server that cannot be reached once the run
-    goes on costs it nothing but a warning.
+    `predicted_low/NAME` and `predicted_high/NAME`, over the steps of the forecast. A server that
+    cannot be reached once the run goes on costs it nothing but a warning.
 
     Args:
         searcher: Of the run.
