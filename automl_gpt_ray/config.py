@@ -33,6 +33,7 @@ from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, show
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
+from automl_gpt_ray.tracking_options import TrackingOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -131,6 +132,7 @@ class Job(BaseModel):
         reuse_actors: Whether one worker process trains several trials, one after the other: seconds
             saved on each, at the price of what a trainable leaves behind in its process.
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
+        tracking: Experiment trackers that follow the trials.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
         storage_path: Where run folders are made.
@@ -156,6 +158,7 @@ class Job(BaseModel):
     retries: int = Field(default=0, ge=0)
     reuse_actors: bool = True
     experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
+    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     seed: int = Field(default=0, ge=0)
     address: str | None = None
     storage_path: str = "runs"

@@ -35,6 +35,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "review",
         "scheduler_options",
         "sparkline",
+        "tracking_options",
         "yaml_file",
     ),
     ("space", "journal", "spending"),
@@ -80,6 +81,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs", "report"),
     ("export", "trials_table"),
     (
+        "adopt_command",
         "assignment_view",
         "experience_command",
         "feedback_command",
@@ -105,7 +107,7 @@ PLACES = {
     ),
 }
 # Library -> how many files may import it.
-FILES = {"openai": 1, "optuna": 1}
+FILES = {"openai": 1, "optuna": 1, "mlflow": 1, "wandb": 1}
 HEAVY = ("ray", "torch", "transformers", "xgboost", "sklearn", "optuna", "openai")
 UNSAFE_MODULES = frozenset({"pickle", "cloudpickle", "dill", "marshal", "shelve"})
 UNSAFE_CALLS = frozenset(

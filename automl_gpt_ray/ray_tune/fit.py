@@ -22,6 +22,7 @@ from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
+from automl_gpt_ray.ray_tune.tracking import trackers
 from automl_gpt_ray.ray_tune.trial import bind
 from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
@@ -52,7 +53,7 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
         reuse_actors=job.reuse_actors,
         trial_dirname_creator=folder_name,
         verbose=0,
-        callbacks=[Progress(searcher, tell, job.trials)],
+        callbacks=[Progress(searcher, tell, job.trials), *trackers(job, searcher)],
         max_failures=job.retries,
         raise_on_failed_trial=False,
         checkpoint_config=CheckpointConfig(
