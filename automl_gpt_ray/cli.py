@@ -61,7 +61,7 @@ def run(
     seed: Seed = None,
     settings: Settings = None,
     run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Carry on the run in this folder; needs no job file.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Carry on the run in this folder or URI; needs no job.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
 ) -> None:
@@ -75,10 +75,12 @@ def run(
     console = _console(stderr=json)
     tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     from automl_gpt_ray import tasks_command
+    from automl_gpt_ray.ray_tune.run_place import brought
 
-    if tasks_command.wants(job, resume, overrides):
-        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
-    loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
+    folder = brought(resume) if resume else None
+    if tasks_command.wants(job, folder, overrides):
+        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, folder, json, tell))
+    loaded = _load(job, overrides) if folder is None else _saved(folder, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
     from automl_gpt_ray.ray_tune.run import resume as resume_job

@@ -32,13 +32,14 @@ from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, show
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
+from automl_gpt_ray.storage import is_uri
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class LLMOptions(BaseModel):
-    """Which language model is in charge. Keys come from the environment, never from this file.
+    """Which language model is in charge. Keys come from the environment or a file, never from this file.
 
     Attributes:
         model: Name the server knows; for `local`, a hub id or a folder.
@@ -47,6 +48,7 @@ class LLMOptions(BaseModel):
         gpus: GPUs of that actor; may be a fraction.
         base_url: An OpenAI-compatible server; None for OpenAI itself.
         api_key_env: Environment variable that holds the key; local servers need none.
+        api_key_file: File that holds the key instead, on the machine of the driver (a mounted secret).
         timeout_s: Longest wait for one reply, in seconds.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
@@ -68,6 +70,7 @@ class LLMOptions(BaseModel):
     gpus: float = Field(default=0.0, ge=0)
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    api_key_file: str | None = Field(default=None, min_length=1)
     timeout_s: float = Field(default=60.0, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
@@ -99,7 +102,7 @@ class Resources(BaseModel):
 
 
 class DataOptions(BaseModel):
-    """Where the data lies on this machine or cluster; replaces the Data Card's path."""
+    """Where the data lies on this machine, on every node of a cluster, or by a URI; replaces the Data Card's path."""
 
     model_config = _STRICT
 
@@ -283,8 +286,8 @@ def _placed(data: DataCard, job: Job) -> DataCard:
     if job.data.path is None or data.load is None:
         return data
     # Given on the command line or in the job: relative to where the person stands.
-    path = Path(job.data.path).expanduser().absolute()
-    return data.model_copy(update={"load": data.load.model_copy(update={"path": str(path)})})
+    path = job.data.path if is_uri(job.data.path) else str(Path(job.data.path).expanduser().absolute())
+    return data.model_copy(update={"load": data.load.model_copy(update={"path": path})})
 
 
 __all__ = ["InputError", "Job", "LLMOptions", "LoadedJob", "load_job", "read_job"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 
 from ray import tune
 from ray.tune import CheckpointConfig
@@ -18,6 +17,7 @@ from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
+from automl_gpt_ray.ray_tune.run_place import EXPERIMENT, RunPlace
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
@@ -26,11 +26,10 @@ from automl_gpt_ray.ray_tune.trial import bind
 from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
-EXPERIMENT = "ray"
 SNAPSHOT_S = "1"
 
 
-def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | None) -> None:
+def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     """Run the trials of a job to their end; those that a killed driver left behind go on where they stood."""
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
     # What Ray's snapshot does not know is trained again: let it be at most a second old.
@@ -38,8 +37,8 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
     tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
         bind(prepared.trainable, prepared.task, job.resources),
         name=EXPERIMENT,
-        storage_path=str(folder),
-        resume=_resumable(folder, searcher),
+        storage_path=place.storage.name,
+        resume=_resumable(place, searcher),
         metric=objective.metric,
         mode=objective.mode,
         num_samples=-1,  # the searcher counts: Ray's own count lags after a restore, and cannot grow with the job
@@ -107,20 +106,20 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
     )
 
 
-def newest_checkpoint(book: Book, trial_id: str) -> Path | None:
+def newest_checkpoint(book: Book, place: RunPlace, trial_id: str) -> str | None:
     """Return the latest checkpoint of a trial that is still there, None where there is none."""
     kept = sorted(book.checkpoints(trial_id).items(), reverse=True)
-    return next((path for _, name in kept if (path := Path(name)).exists()), None)
+    return next((path for _, path in kept if place.exists(path)), None)
 
 
-def _resumable(folder: Path, searcher: LLMSearch) -> bool:
+def _resumable(place: RunPlace, searcher: LLMSearch) -> bool:
     """Return whether Ray has trials to resume; where it has none, what was under way starts anew."""
-    known = known_trials(folder / EXPERIMENT) or {}
+    known = known_trials(place.ray) or {}
     under_way = {trial.id for trial in searcher.book.history().trials if not trial.state.ended}
     if not under_way & {trial for trial, ended in known.items() if not ended}:
         searcher.reconcile({})
         return False
-    mend_checkpoints(folder / EXPERIMENT, partial(newest_checkpoint, searcher.book))
+    mend_checkpoints(place.ray, partial(newest_checkpoint, searcher.book, place))
     return True
 
 
