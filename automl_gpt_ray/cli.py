@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__, experience_command
+from automl_gpt_ray import __version__, experience_command, jobs_command
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -145,17 +145,21 @@ def assign(
 
 @app.command()
 def feedback(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    run_dir: Annotated[str, typer.Argument(help="Folder of a run; with --address, a job's id.", show_default=False)],
     text: Annotated[str, typer.Argument(help="What to tell its advisors; nothing shows what came of it so far.")] = "",
     fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of all further proposals.")] = None,
     narrow: Annotated[list[str] | None, typer.Option(help="NAME=LOW:HIGH of all further proposals.")] = None,
     free: Annotated[list[str] | None, typer.Option(help="NAME of which earlier hints hold no longer.")] = None,
+    address: Annotated[str | None, typer.Option(help="Job server of a submitted job, e.g. http://head:8265.")] = None,
 ) -> None:
     """Tell a run something while it goes on; without words or hints, show what came of what was said."""
     from automl_gpt_ray.feedback_command import came_of, say, show
 
     given = text or fix or narrow or free
-    show([say(run_dir, text, fix or (), narrow or (), free or ())] if given else came_of(run_dir))
+    if address:
+        show([jobs_command.feedback(run_dir, address, text, (fix, narrow, free))])
+    else:
+        show([say(Path(run_dir), text, fix or (), narrow or (), free or ())] if given else came_of(Path(run_dir)))
 
 
 @app.command()
@@ -193,6 +197,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
     if version:
         sys.stdout.write(f"automl-gpt-ray {__version__}\n")
         raise typer.Exit
+
+
+for command in jobs_command.COMMANDS:
+    app.command()(command)
 
 
 def main() -> NoReturn:
@@ -256,21 +264,10 @@ def _overrides(
         "seed": seed,
     }
     overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for setting in settings or []:
-        key, value = _setting(setting)
-        overrides[key] = value
+    overrides |= jobs_command.overrides(settings)
     if no_llm:
         overrides["llm"] = None
     return overrides
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    from automl_gpt_ray.yaml_file import parse_yaml
-
-    key, equals, _ = text.partition("=")
-    if not equals or not key:
-        raise JobError("--set", [Problem("--set", "must be KEY=VALUE", text, "write --set scheduler.type=asha")])
-    return key, parse_yaml(f"value: {text[len(key) + 1 :]}", "--set", JobError)["value"]
 
 
 if __name__ == "__main__":

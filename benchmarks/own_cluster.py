@@ -48,7 +48,7 @@ class Node:
     def __init__(self, arguments: list[str], environment: Mapping[str, str], log: Path) -> None:
         self._log = log.open("wb")
         command = [sys.executable, "-m", "ray.scripts.scripts", "start", "--block", "--disable-usage-stats"]
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - Ray's own command
             [*command, *arguments], env=dict(environment), stdout=self._log, stderr=self._log, start_new_session=True
         )
 
@@ -110,8 +110,8 @@ class OwnCluster:
         head = ["--head", f"--port={port}", f"--dashboard-port={dashboard}", "--include-dashboard=true"]
         try:
             client = f"--ray-client-server-port={free_ports(1)[0]}"
-            self._start([*head, f"--temp-dir={self._temp}", client], self._cpus)
-            self._wait(lambda: self._asked("/api/version") is not None, "the job server")
+            self._start([*head, client], self._cpus)
+            self._wait(lambda: self._asked("/api/version") is not None and self.alive() > 0, "the head")
         except BaseException:
             self.__exit__()
             raise
@@ -138,10 +138,17 @@ class OwnCluster:
 
     def _start(self, arguments: list[str], cpus: float) -> Node:
         self._count += 1
-        shared = [f"--num-cpus={cpus:g}", f"--object-store-memory={STORE}", "--dashboard-agent-listen-port=0"]
+        shared = [
+            "--node-ip-address=127.0.0.1",
+            f"--num-cpus={cpus:g}",
+            f"--object-store-memory={STORE}",
+            "--dashboard-agent-listen-port=0",
+        ]
         ports = [f"--{name}=0" for name in ("dashboard-agent-grpc-port", "runtime-env-agent-port")]
         log = self._folder / f"node-{self._count}.log"
-        node = Node([*arguments, *shared, *ports], self.environment, log)
+        # A folder for each, as on machines of their own: packages of jobs are unpacked there.
+        temp = f"--temp-dir={self._temp}/{self._count}"
+        node = Node([*arguments, *shared, *ports, temp], self.environment, log)
         self._nodes.append(node)
         return node
 
@@ -158,8 +165,8 @@ class OwnCluster:
         if self.environment["RAY_AUTH_MODE"] == "token":
             headers["Authorization"] = f"Bearer {self.environment['RAY_AUTH_TOKEN']}"
         try:
-            request = urllib.request.Request(self.url + path, headers=headers)
-            with urllib.request.urlopen(request, timeout=5) as reply:
+            request = urllib.request.Request(self.url + path, headers=headers)  # noqa: S310 - our own head
+            with urllib.request.urlopen(request, timeout=5) as reply:  # noqa: S310 - as above
                 found: dict[str, Any] = json.load(reply)
                 return found
         except (OSError, ValueError, urllib.error.HTTPError):

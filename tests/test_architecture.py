@@ -76,7 +76,17 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("replay",),
     ("training", "ray_tune"),
     ("jobs", "report"),
-    ("assignment_view", "experience_command", "feedback_command", "limits_view", "tasks_command", "terminal", "cli"),
+    (
+        "assignment_view",
+        "experience_command",
+        "feedback_command",
+        "jobs.driver",
+        "jobs_command",
+        "limits_view",
+        "tasks_command",
+        "terminal",
+        "cli",
+    ),
 )
 # Neither side of a pair knows the other, but for what the trial is told and the check before a run.
 APART = (("training", "ray_tune"), ("ray_tune", "training"))

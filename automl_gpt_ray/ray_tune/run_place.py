@@ -114,7 +114,8 @@ def brought(run_dir: str | Path) -> Path:
 def _scratch(storage: Place) -> Path:
     """Return the folder on this machine for the files of a run that lies in storage; the same one each time."""
     mark = hashlib.sha256(storage.name.encode()).hexdigest()[:8]
-    return Path(tempfile.gettempdir()) / f"automl-gpt-ray-{getpass.getuser()}" / f"{storage.path.rsplit('/', 1)[-1]}-{mark}"
+    name = storage.path.rsplit("/", 1)[-1]
+    return Path(tempfile.gettempdir()) / f"automl-gpt-ray-{getpass.getuser()}" / f"{name}-{mark}"
 
 
 def _in_snapshot(place: RunPlace) -> bytes:
