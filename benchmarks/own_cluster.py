@@ -90,6 +90,7 @@ class OwnCluster:
         address: For `ray.init`.
         url: Of the job server.
         environment: For processes that talk to the cluster.
+        temp: Folder of all that its nodes write.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class OwnCluster:
         port, dashboard = free_ports(2)
         self.address, self.url = f"127.0.0.1:{port}", f"http://127.0.0.1:{dashboard}"
         self._ports = (port, dashboard)
-        self._temp = tempfile.mkdtemp(prefix="agr-", dir="/tmp")
+        self.temp = tempfile.mkdtemp(prefix="agr-", dir="/tmp")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
         self.environment = {**inherited, "RAY_AUTH_MODE": auth, "RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
         self._nodes: list[Node] = []
@@ -120,7 +121,7 @@ class OwnCluster:
     def __exit__(self, *_: object) -> None:
         for node in reversed(self._nodes):
             node.kill()
-        shutil.rmtree(self._temp, ignore_errors=True)
+        shutil.rmtree(self.temp, ignore_errors=True)
 
     def add_node(self, cpus: float = 1, wait: bool = True, **resources: float) -> Node:
         """Start a node and return it; with `wait`, once the head counts it."""
@@ -147,7 +148,7 @@ class OwnCluster:
         ports = [f"--{name}=0" for name in ("dashboard-agent-grpc-port", "runtime-env-agent-port")]
         log = self._folder / f"node-{self._count}.log"
         # A folder for each, as on machines of their own: packages of jobs are unpacked there.
-        temp = f"--temp-dir={self._temp}/{self._count}"
+        temp = f"--temp-dir={self.temp}/{self._count}"
         node = Node([*arguments, *shared, *ports, temp], self.environment, log)
         self._nodes.append(node)
         return node

@@ -8,6 +8,7 @@ from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.storage import TROUBLES, Place, is_uri
 
 _CHECKPOINTS = "ray"
+_NOT_KEPT = (".lock", ".new")
 
 
 def fetch(run: str, folder: Path, checkpoints: bool = True) -> Path:
@@ -29,6 +30,8 @@ def fetch(run: str, folder: Path, checkpoints: bool = True) -> Path:
             raise FileNotFoundError("there is nothing there")
         folder.mkdir(parents=True, exist_ok=True)
         for found in place.list():
+            if found.base_name.endswith(_NOT_KEPT):
+                continue
             if found.is_file:
                 (folder / found.base_name).write_bytes(place.read(found.base_name) or b"")
             elif checkpoints or found.base_name != _CHECKPOINTS:
