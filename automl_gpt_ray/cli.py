@@ -60,7 +60,7 @@ def run(
     no_llm: NoLLM = False,
     seed: Seed = None,
     settings: Settings = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
+    run_dir: Annotated[str | None, typer.Option(help="Folder or URI of this run; default: one in `runs`.")] = None,
     resume: Annotated[str | None, typer.Option(help="Carry on the run in this folder or URI; needs no job.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
@@ -233,7 +233,7 @@ def _load(job: Path | None, overrides: dict[str, Any]) -> LoadedJob:
     return load_job(job, overrides)
 
 
-def _saved(folder: Path, job: Path | None, run_dir: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+def _saved(folder: Path, job: Path | None, run_dir: str | None, overrides: dict[str, Any]) -> LoadedJob:
     from automl_gpt_ray.job_file import saved_job
 
     for field, given in (("JOB", job), ("--run-dir", run_dir)):

@@ -131,7 +131,8 @@ class Job(BaseModel):
             together, before it is scored on test data. The trainable must take a `task`.
         retries: Restarts of a trial whose worker died.
         reuse_actors: Whether one worker process trains several trials, one after the other: seconds
-            saved on each, at the price of what a trainable leaves behind in its process.
+            saved on each, at the price of what a trainable leaves behind in its process. None: not on a
+            cluster, where Ray would fail the next trial of a worker whose node has died.
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
@@ -156,7 +157,7 @@ class Job(BaseModel):
     resources: Resources = Field(default_factory=Resources)
     refit: bool = False
     retries: int = Field(default=0, ge=0)
-    reuse_actors: bool = True
+    reuse_actors: bool | None = None
     experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
     seed: int = Field(default=0, ge=0)
     address: str | None = None

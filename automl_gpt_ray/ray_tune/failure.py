@@ -51,7 +51,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     text = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, OutOfMemoryError | MemoryError) or any(sign in text.lower() for sign in _OOM):
         return "oom", _short(text)
-    if isinstance(cause, RayActorError):
+    if isinstance(cause, RayActorError):  # also where its node died too often, see `enduring`
         return "lost", _short(text)
     return "error", _short(text)
 

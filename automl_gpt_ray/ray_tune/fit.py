@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from functools import partial
 
+import ray
 from ray import tune
 from ray.tune import CheckpointConfig
 from ray.tune.experiment import Trial
@@ -14,6 +15,7 @@ from ray.tune.stopper import CombinedStopper
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
+from automl_gpt_ray.ray_tune.enduring import Enduring
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
@@ -31,6 +33,7 @@ SNAPSHOT_S = "1"
 
 def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     """Run the trials of a job to their end; those that a killed driver left behind go on where they stood."""
+    _warn(place, tell)
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
     # What Ray's snapshot does not know is trained again: let it be at most a second old.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
@@ -48,16 +51,23 @@ def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell 
         # It counts paused trials too, so a scheduler that pauses counts for itself.
         max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
-        reuse_actors=job.reuse_actors,
+        reuse_actors=not _elsewhere(job) if job.reuse_actors is None else job.reuse_actors,
         trial_dirname_creator=folder_name,
         verbose=0,
-        callbacks=[Progress(searcher, tell, job.trials)],
+        callbacks=[Enduring(), Progress(searcher, tell, job.trials)],
         max_failures=job.retries,
         raise_on_failed_trial=False,
         checkpoint_config=CheckpointConfig(
             num_to_keep=1, checkpoint_score_attribute=objective.metric, checkpoint_score_order=objective.mode
         ),
     )
+
+
+def _warn(place: RunPlace, tell: Tell | None) -> None:
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+    if tell and nodes > 1 and not place.mirrored:
+        told = f"the cluster has {nodes} nodes and storage_path is a path: it must be a folder that all of them share"
+        tell(f"WARNING: {told}, or name a URI")
 
 
 def folder_name(trial: Trial) -> str:
@@ -128,7 +138,12 @@ def _slots(job: Job) -> int | None:
 
     None on somebody's cluster, which may grow while we run.
     """
-    if job.address or os.environ.get("RAY_ADDRESS"):
+    if _elsewhere(job):
         return None
     needed = {"CPU": job.resources.cpu, "GPU": job.resources.gpu}
     return fitting({name: amount for name, amount in needed.items() if amount})
+
+
+def _elsewhere(job: Job) -> bool:
+    """Return whether the run is on somebody's cluster and not on a Ray of its own."""
+    return bool(job.address or os.environ.get("RAY_ADDRESS"))
