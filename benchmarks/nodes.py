@@ -122,6 +122,7 @@ def _run(
             driver.wait(WAIT_S)
         finally:
             driver.kill()
+            cluster.end_nodes()
     output = (folder / "driver.log").read_text(errors="replace")
     return _figures(scenario, read_journal(journal), killed, driver.returncode, output)
 

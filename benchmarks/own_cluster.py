@@ -112,7 +112,7 @@ class OwnCluster:
         try:
             client = f"--ray-client-server-port={free_ports(1)[0]}"
             self._start([*head, client], self._cpus)
-            self._wait(lambda: self._asked("/api/version") is not None and self.alive() > 0, "the head")
+            self._wait(lambda: self._asked("/api/version") is not None and self.alive(), "the head")
         except BaseException:
             self.__exit__()
             raise
@@ -128,14 +128,21 @@ class OwnCluster:
         before = self.alive()
         node = self._start([f"--address={self.address}", f"--resources={json.dumps(resources)}"], cpus)
         if wait:
-            self._wait(lambda: self.alive() > before, "the node")
+            self._wait(lambda: self.alive() - before, "the node")
         return node
 
-    def alive(self) -> int:
-        """Return how many nodes the head counts."""
+    def end_nodes(self) -> None:
+        """End every node but the head."""
+        for node in self._nodes[1:]:
+            node.kill()
+        del self._nodes[1:]
+
+    def alive(self) -> set[str]:
+        """Return the ids of the nodes that the head takes for alive."""
         found = self._asked("/nodes?view=summary") or {}
         nodes = found.get("data", {}).get("summary", [])
-        return sum(node.get("raylet", {}).get("state") == "ALIVE" for node in nodes)
+        raylets = [node.get("raylet", {}) for node in nodes]
+        return {str(raylet.get("nodeId")) for raylet in raylets if raylet.get("state") == "ALIVE"}
 
     def _start(self, arguments: list[str], cpus: float) -> Node:
         self._count += 1
