@@ -60,6 +60,8 @@ class LLMOptions(BaseModel):
         on_outage: While the model cannot be asked: `classical` carries on with the other advisors, `wait`
             starts no proposal but the model's, `fail` ends the run and keeps its results.
         wait_s: Longest wait for one outage, in seconds; then the other advisors carry on.
+        wait_healthy_s: Seconds that a run waits at its start for the server at `base_url` to answer; then it ends
+            before anything is trained. None does not wait.
     """
 
     model_config = _STRICT
@@ -80,6 +82,7 @@ class LLMOptions(BaseModel):
     replay: bool = False
     on_outage: Literal["classical", "wait", "fail"] = "classical"
     wait_s: float | None = Field(default=None, gt=0)
+    wait_healthy_s: float | None = Field(default=None, gt=0)
 
     @field_validator("base_url")
     @classmethod

@@ -24,6 +24,7 @@ from automl_gpt_ray.experience.keeping import recalled
 from automl_gpt_ray.job_file import save_job
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.llm.health import wait_healthy
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.prompts.paragraph import VERSION
@@ -108,6 +109,7 @@ def new_place(job: Job, source: str, run_dir: str | Path | None = None) -> RunPl
 
 
 def _to_the_end(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: Tell | None, began: float) -> Outcome:
+    wait_healthy(prepared.loaded.job.llm if llm else None, tell)
     with Mirror(place.folder, place.storage, tell) if place.mirrored else nullcontext():
         return _searched(prepared, llm, place, tell, began)
 
