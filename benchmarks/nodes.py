@@ -107,7 +107,7 @@ def _run(
 ) -> Figures:
     folder.mkdir(parents=True, exist_ok=True)
     journal = place_of(run_dir).folder / "journal.jsonl"
-    command = [sys.executable, "-m", "automl_gpt_ray.cli", "run", str(_job(folder, freeze)), "--run-dir", run_dir]
+    command = [sys.executable, "-m", "automl_gpt_ray.cli", "run", str(job_file(folder, freeze)), "--run-dir", run_dir]
     with (folder / "driver.log").open("wb") as log:
         driver = subprocess.Popen(  # noqa: S603 - our own command line
             [*command, "--address", cluster.address], env=cluster.environment, cwd=ROOT, stdout=log, stderr=log
@@ -177,7 +177,8 @@ def _until(ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def _job(folder: Path, freeze: bool) -> Path:
+def job_file(folder: Path, freeze: bool) -> Path:
+    """Write the job of all scenarios and return its file."""
     lr = {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}
     pause = {"type": "constant", "value": PAUSE_S}
     card: dict[str, Any] = {

@@ -12,7 +12,8 @@ export RAY_USAGE_STATS_ENABLED=0
 
 up() {
   mkdir -p "$FOLDER"
-  start head --head --port=6399 --dashboard-port=8265 --node-ip-address=127.0.0.1 --num-cpus=0
+  start head --head --port=6399 --dashboard-port=8265 --node-ip-address=127.0.0.1 --num-cpus=0 \
+    --dashboard-agent-listen-port=0
   until python -c 'import urllib.request as u; u.urlopen("http://127.0.0.1:8265/api/version")' 2>/dev/null; do
     sleep 1
   done
@@ -34,7 +35,7 @@ start() {
 down() {
   for file in "$FOLDER"/*.pid; do
     [ -e "$file" ] || continue
-    kill -TERM -- "-$(cat "$file")" 2>/dev/null || true
+    kill -KILL -- "-$(cat "$file")" 2>/dev/null || true
     rm -f "$file"
   done
 }

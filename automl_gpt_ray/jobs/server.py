@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import socket
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from automl_gpt_ray.errors import AutoMLGPTError, JobError, Problem, first_line
 
 KIND = "automl-gpt-ray"
 CONNECT_S = 10.0
+READY_S = 60.0
 _OVERRULING = ("RAY_API_SERVER_ADDRESS", "RAY_ADDRESS")
 _TALKATIVE = tuple(
     f"ray.{name}"
@@ -101,14 +103,23 @@ class JobServer:
             job_id: No other job's.
             metadata: Kept with the job, for anybody to read.
         """
-        with self._told():
-            found = self._client.submit_job(
-                entrypoint=entrypoint,
-                runtime_env={"working_dir": str(working_dir)},
-                submission_id=job_id,
-                metadata={"kind": KIND, **metadata},
-            )
-            return str(found)
+        deadline = time.monotonic() + READY_S
+        while True:
+            try:
+                with self._told():
+                    return str(
+                        self._client.submit_job(
+                            entrypoint=entrypoint,
+                            runtime_env={"working_dir": str(working_dir)},
+                            submission_id=job_id,
+                            metadata={"kind": KIND, **metadata},
+                        )
+                    )
+            except JobServerError as error:
+                # A head that has just started serves requests before it can take a job.
+                if "No available agent" not in str(error) or time.monotonic() > deadline:
+                    raise
+                time.sleep(1.0)
 
     def state(self, job_id: str) -> JobState:
         """Return how a job stands; JobError where there is none of that id."""

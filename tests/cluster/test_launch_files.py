@@ -59,7 +59,7 @@ def test_the_autoscaler_would_refuse_what_is_wrong(change):
         validate_config(prepare_config(loaded("aws.yaml") | change))
 
 
-@pytest.mark.parametrize("name", ("aws", "gcp"))
+@pytest.mark.parametrize("name", ["aws", "gcp"])
 def test_a_cloud_has_a_head_for_drivers_and_gpus_on_spot(name):
     types = loaded(f"{name}.yaml")["available_node_types"]
     assert types["head"]["resources"] == {"CPU": 0}
@@ -88,7 +88,7 @@ def test_the_manifests_name_rays_version(name):
     assert spec.get("rayClusterSpec", spec)["rayVersion"] == version("ray")
 
 
-@pytest.mark.parametrize("name", ("slurm.sh", "local.sh"))
+@pytest.mark.parametrize("name", ["slurm.sh", "local.sh"])
 def test_the_scripts_are_shell(name):
     assert subprocess.run(["bash", "-n", CLUSTER / name], check=False).returncode == 0
 
@@ -143,7 +143,7 @@ def test_every_value_to_change_is_marked_and_its_file_explained():
             assert f"`{key.group(1)}`" in readme, f"{name}: {key.group(1)} is not explained"
 
 
-@pytest.mark.parametrize("placeholder", ("my-project", "my-bucket", "registry.example.com", "ami-0000", "10.0.0."))
+@pytest.mark.parametrize("placeholder", ["my-project", "my-bucket", "registry.example.com", "ami-0000", "10.0.0."])
 def test_no_placeholder_is_left_unmarked(placeholder):
     for path in marked():
         for line in path.read_text().splitlines():
