@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -35,13 +35,20 @@ def show_assignments(console: Console, assignments: Sequence[Assignment], regist
         console.print(f"WARNING: {problem}; the rules chose instead", style="yellow", markup=False)
 
 
-def show_tasks(console: Console, outcomes: Mapping[str, Outcome]) -> None:
-    """Print one line a task: what its best trial reached, and where it lies."""
+def show_tasks(console: Console, outcomes: Mapping[str, Outcome], best: Collection[str] = ()) -> None:
+    """Print one line a run: what its best trial reached, and where it lies; `best` marks the model to take.
+
+    Args:
+        console: Where to.
+        outcomes: Folder of a run, relative to the job's, to its outcome.
+        best: Folders of the best run of each task on which several models were tried.
+    """
     table = Table("task", "metric", "validation", "test", "trials", "run folder", title="tasks")
     for name, outcome in outcomes.items():
         scores = (found.get(outcome.metric) if found else None for found in (outcome.validation, outcome.test))
         cells = ["-" if score is None else f"{score:.4f}" for score in scores]
-        table.add_row(escape(name), outcome.metric, *cells, str(outcome.trials["total"]), escape(outcome.run_dir))
+        label = f"{name} (best model)" if name in best else name
+        table.add_row(escape(label), outcome.metric, *cells, str(outcome.trials["total"]), escape(outcome.run_dir))
     console.print(table)
 
 

@@ -73,7 +73,7 @@ class Book:
         self.started: RunStarted | None = None
         self.team: TeamFormed | None = None
         self.ended: RunEnded | None = None
-        self.spending = Spending()
+        self.spending, self.shares = Spending(), dict[str, float]()
         self.tested: Tested | None = None
         self.decisions: list[Decision] = []
         self._trials: dict[str, TrialRecord] = {}
@@ -219,6 +219,7 @@ class Book:
     @_apply.register
     def _(self, event: TrialStarted) -> None:
         self._pending.pop(event.proposal.id, None)
+        self.shares = dict(event.shares) or self.shares
         trial = self._trials[event.trial] = TrialRecord(event.trial, event.proposal, lineage=Lineage(event.parent))
         if parent := self._parent(trial):
             self._trials[parent.id] = replace(parent, lineage=parent.lineage.after_cloning(parent.last_step))

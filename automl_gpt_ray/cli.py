@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__, experience_command, jobs_command
+from automl_gpt_ray import __version__, experience_command, jobs_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -73,9 +73,11 @@ def run(
     paid = {"budget.tokens": tokens, "budget.money": money}
     overrides |= {key: value for key, value in paid.items() if value is not None}
     console = _console(stderr=json)
-    tell = None if quiet else lambda line: console.print(line, markup=False, highlight=False)
     from automl_gpt_ray import tasks_command
+    from automl_gpt_ray.live_view import progress_view
     from automl_gpt_ray.ray_tune.run_place import brought
+
+    tell = progress_view(console, quiet)
 
     folder = brought(resume) if resume else None
     if tasks_command.wants(job, folder, overrides):
@@ -177,6 +179,10 @@ def replay(
     else:
         show_replay(_console(), report)
     raise typer.Exit(1 if report.different else 0)
+
+
+app.command()(report_command.report)
+result_commands.register(app)
 
 
 @cards.command()

@@ -28,6 +28,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
+from automl_gpt_ray.cards.agreement import mismatches, ungrouped
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
@@ -230,8 +231,8 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     data = read_card(values.get("data_card"), "data_card", folder or Path(), problems)
     model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
-        problems += _mismatches(data, model)
-        problems += _unpriced(job) if job else []
+        problems += mismatches(data, model)
+        problems += _unpriced(job) + ungrouped(data, job.request) if job else []
         if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)
     raise JobError(source, problems)
@@ -265,17 +266,6 @@ def read_card(
         where = field if error.source == field else f"{field} ({error.source})"
         problems += [Problem(f"{where}: {p.field}", p.rule, p.got, p.remedy) for p in error.problems]
         return None
-
-
-def _mismatches(data: DataCard, model: ModelCard) -> list[Problem]:
-    problems = []
-    if data.task not in model.tasks:
-        rule = f"must serve the Data Card's task `{data.task}`"
-        problems.append(Problem("model_card", rule, f"tasks {model.tasks}", "choose another Model Card"))
-    if data.input_type not in model.input_types:
-        rule = f"must take the Data Card's input type `{data.input_type}`"
-        problems.append(Problem("model_card", rule, f"input types {model.input_types}", "choose another Model Card"))
-    return problems
 
 
 def _unpriced(job: Job) -> list[Problem]:

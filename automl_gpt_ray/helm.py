@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
 
 from automl_gpt_ray.advisors.reviewer import LanguageReviewer
@@ -11,11 +12,12 @@ from automl_gpt_ray.curves.competitors import Loading
 from automl_gpt_ray.lineage import Revision
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.planner import Planner
+from automl_gpt_ray.records import TrialRecord
 from automl_gpt_ray.remedy import fault_of, guess_of, sound_step
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.review import Review
 from automl_gpt_ray.reviewing import Reviewing
-from automl_gpt_ray.revision import RevisionRule, ask
+from automl_gpt_ray.revision import RevisionRule, ask, room
 from automl_gpt_ray.run_budget import RunBudget, Supply
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
@@ -46,11 +48,16 @@ def steer(
         reviewer = LanguageReviewer(llm, brief, book.record, max_prompt_tokens)
         told = (book, brief, reviewer, watch.reviews, watch.keeper, lambda trial: planner.forecasts.get(trial))
         every = rule.review_every or max(1, round(brief.max_steps / REVIEWS))
-        reviewing = Reviewing(*told, every, partial(_revise, book, brief, rule.revise), rule.background, rule.gated)
+        revise, may = partial(_revise, book, brief, rule.revise), partial(_room, brief, rule.revise)
+        reviewing = Reviewing(*told, every, revise, may, rule.background, rule.forecasts != "trusted")
     steering = Steering(book, planner, watch.keeper, rule, lambda: not limits.ending(supply), cost, reviewing)
     measured.begin()
     steering.start()
     return steering
+
+
+def _room(brief: Brief, rule: RevisionRule | None, trial: TrialRecord) -> Mapping[str, tuple[float, float] | None]:
+    return room(trial, brief.space, rule) if rule else {}
 
 
 def _revise(book: Book, brief: Brief, rule: RevisionRule | None, review: Review) -> str:

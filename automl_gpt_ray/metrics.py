@@ -39,5 +39,9 @@ _ALL = (
     Metric("perplexity", "min", 1.0, math.inf, "exponential of the mean negative log-likelihood per token"),
 )
 
+GAPS = (("selection_gap", "recall_gap", "accuracy_gap"), ("mae_gap",))
+"""Between groups of people, for each column in a Data Card's `groups`: of classification, of regression. Reported as
+`recall_gap_sex`, for example; `training.fairness` says what they are."""
+
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Known metrics by name."""

@@ -9,7 +9,7 @@ from typing import Literal
 from automl_gpt_ray.records import LogPoint, Scalar
 
 Action = Literal["continue", "pause", "stop", "revise"]
-"""What may be said of a trial: it goes on, waits, ends, or changes hot hyperparameters."""
+"""What may be said of a trial: it goes on, waits, ends, or changes hyperparameters."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,14 @@ class Subject:
         trial: Its id.
         step: Its last reported step.
         predicted: What the curve predictor expects at the last step; None where nothing is.
+        room: Hyperparameters that may be revised now, to the lowest and the highest value that they may take at
+            once; None where the search space alone limits them.
     """
 
     trial: str
     step: int
     predicted: LogPoint | None = None
+    room: Mapping[str, tuple[float, float] | None] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Review:
         action: What it should do.
         reason: Why, in a sentence; never empty.
         predicted: The final value expected of it if it goes on as it is, with an 80 % interval.
-        changes: Hot hyperparameters to their new values; empty unless it is revised.
+        changes: Hyperparameters to their new values; empty unless it is revised.
     """
 
     trial: str

@@ -1,7 +1,7 @@
 """What a language model said of running trials, turned into checked reviews or into a stated error.
 
 Pure, like `replies`: only trials that were asked about, the four actions, finite numbers within the metric's
-range, and values that the search space allows for hot hyperparameters leave this file.
+range, and values that the search space allows for what may be revised leave this file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from typing import Any, cast, get_args
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import shown
-from automl_gpt_ray.prompts.review import hot_names
 from automl_gpt_ray.records import LogPoint, Scalar
 from automl_gpt_ray.replies import ReplyError, extract_json, finite, one_line
 from automl_gpt_ray.review import Action, Review, Subject
@@ -68,25 +67,24 @@ def _review(item: Any, brief: Brief, asked: Mapping[str, Subject]) -> Review | s
     action = item.get("action")
     if not isinstance(action, str) or action not in ACTIONS:
         return f"`action` must be one of {', '.join(sorted(ACTIONS))}, got {shown(action)}"
-    changes: Mapping[str, Scalar] | str = _changes(item.get("changes"), brief) if action == "revise" else {}
+    changes: Mapping[str, Scalar] | str = _changes(item.get("changes"), brief, subject) if action == "revise" else {}
     if isinstance(changes, str):
         return changes
     if action == "revise" and not changes:
-        return "`changes` must give at least one hot hyperparameter a new value where a trial is revised"
+        return "`changes` must give at least one hyperparameter a new value where a trial is revised"
     reason = item.get("reason")
     text = (one_line(reason) if isinstance(reason, str) else "") or "no reason was given"
     final = _final(item.get("predicted_final"), brief)
     return Review(subject.trial, subject.step, cast("Action", action), text, final, changes)
 
 
-def _changes(value: Any, brief: Brief) -> Mapping[str, Scalar] | str:
+def _changes(value: Any, brief: Brief, subject: Subject) -> Mapping[str, Scalar] | str:
     if not isinstance(value, dict):
         return f"`changes` must be an object, got {shown(value)}"
-    hot = hot_names(brief)
     given = {name: new for name, new in value.items() if new is not None}
     for name, new in given.items():
-        if name not in hot:
-            return one_line(f"`changes` may name {', '.join(hot) or 'nothing'}, got {shown(name)}")
+        if name not in subject.room or name not in brief.space.parameters:
+            return one_line(f"`changes` may name {', '.join(subject.room) or 'nothing'}, got {shown(name)}")
         parameter = brief.space.parameters[name]
         fault = "must be one value" if isinstance(new, dict | list) else parameter.fault(new)
         if fault:

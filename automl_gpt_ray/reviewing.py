@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import final
 
 from automl_gpt_ray.advisors.reviewer import REVIEW, REVIEW_REPAIR, Reviewer, reread_reviews
@@ -50,6 +50,7 @@ class Reviewing:
         forecast: Gives the curve predictor's latest forecast of a trial.
         every: A trial is asked about whenever it has trained so many steps more; a review applies as long.
         revise: Changes a running trial as a review says, and returns why not, or an empty string.
+        room: Gives what may be revised about a trial now; see `review.Subject`.
         background: Whether the reviewer is asked in a thread; else by whoever asks.
         gated: Whether its forecasts must earn their say.
     """
@@ -64,12 +65,13 @@ class Reviewing:
         forecast: Callable[[str], PredictedLog | None],
         every: int,
         revise: Callable[[Review], str],
+        room: Callable[[TrialRecord], Mapping[str, tuple[float, float] | None]] = lambda trial: {},
         background: bool = True,
         gated: bool = True,
     ) -> None:
         self._book, self._brief, self._reviewer, self._reviews = book, brief, reviewer, reviews
         self._keeper, self._forecast, self._every, self._revise = keeper, forecast, every, revise
-        self._background, self._gated = background, gated
+        self._room, self._background, self._gated = room, background, gated
         self._asked: dict[str, None] = {}  # in the order of their asking
         self._due, self._stopped = threading.Event(), threading.Event()
         self._broken: JournalError | None = None
@@ -194,7 +196,7 @@ class Reviewing:
 
     def _subject(self, trial: TrialRecord) -> Subject:
         log = self._forecast(trial.id)
-        return Subject(trial.id, trial.last_step, log.final if log else None)
+        return Subject(trial.id, trial.last_step, log.final if log else None, self._room(trial))
 
     def _enter(self, reviews: list[Review]) -> None:
         metric = self._brief.objective.metric

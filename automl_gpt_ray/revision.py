@@ -180,6 +180,15 @@ def bounded(name: str, value: float, space: SearchSpace, rule: RevisionRule, con
     return parameter.clip(min(max(value, low), high))
 
 
+def room(trial: TrialRecord, space: SearchSpace, rule: RevisionRule) -> dict[str, tuple[float, float] | None]:
+    """Return what may be revised about `trial` now, to its bounds; None where the space alone limits it."""
+    if _due(trial, rule) is not None:
+        return {}
+    names = [name for name in (*rule.hot, *rule.clone) if name in space.searched and name in trial.config]
+    bounds = {name: _bounds(space.parameters[name], trial.config[name], rule) for name in names}
+    return {name: (low, high) if math.isfinite(high - low) else None for name, (low, high) in bounds.items()}
+
+
 def heir(book: Book, trial_id: str) -> Proposal | None:
     """Start `trial_id` as the clone that is due, and return its proposal; None where none is.
 

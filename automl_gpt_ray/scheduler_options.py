@@ -15,6 +15,7 @@ class SchedulerOptions(BaseModel):
     trial, paused or new, promises more; it needs a trainable that saves checkpoints and goes on from them. `audit`
     is the share of those to be paused that run on, to see whether pausing is right; `switch_cost` what a pause and
     a start cost, in steps (by default it is measured); `max_paused` how many paused trials keep their checkpoints.
+    `forecasts: ignored` keeps to the rungs: what the forecasts would decide is never asked.
     With a language model, `freeze_thaw` has it review each running trial after every `review_every` steps (by
     default a fifth of a full training), unless `review` is false. `revise` is who changes the hot hyperparameters of
     a trial as it trains: such reviews (`review`), also rules that cure a learning rate which is far too high
@@ -31,6 +32,7 @@ class SchedulerOptions(BaseModel):
     eta: float = Field(default=3.0, gt=1)
     audit: float = Field(default=0.05, ge=0, lt=1)
     switch_cost: float | None = Field(default=None, ge=0)
+    forecasts: Literal["earned", "ignored"] = "earned"
     max_paused: int = Field(default=64, ge=1)
     review: bool = True
     review_every: int | None = Field(default=None, ge=1)

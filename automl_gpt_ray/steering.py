@@ -284,7 +284,8 @@ class Steering:
             return
         for trial, log in (*ranking.forecasts.items(), *ranking.others):
             self._book.record(ForecastMade(trial, asked[trial], log))
-        self._trusted = not self._rule.gated or self._keeper.may_stop(ranking.source)
+        earned, wanted = self._keeper.may_stop(ranking.source), self._rule.forecasts
+        self._trusted = wanted == "trusted" or (wanted == "earned" and earned)
         self._ranking = replace(ranking, version=self._book.version)
 
 

@@ -39,7 +39,8 @@ class SteeringRule:
         eta: One in so many goes on at each rung; above 1.
         audit: Share of the trials to be paused that run on instead, in [0, 1).
         switch_cost: What pausing one trial and starting another costs, in steps; None measures it.
-        gated: Whether the forecasts must earn their say.
+        forecasts: `earned`: they decide once they have beaten the naive ones; `trusted`: at once; `ignored`: never,
+            trials are promoted by rungs alone.
         review: Whether the language model, where there is one, is asked about running trials.
         review_every: After so many steps of a trial each; by default a fifth of a full training.
         background: Whether rankings are made in a thread; else by whoever asks, from the history as it is.
@@ -50,7 +51,7 @@ class SteeringRule:
     eta: float = 3.0
     audit: float = 0.05
     switch_cost: float | None = None
-    gated: bool = True
+    forecasts: Literal["earned", "trusted", "ignored"] = "earned"
     review: bool = True
     review_every: int | None = None
     background: bool = True

@@ -40,7 +40,7 @@ def run(
     """Run the tasks one after the other and return the exit code: 1 where a task came to nothing."""
     from automl_gpt_ray.assignment_view import show_assignments, show_tasks
     from automl_gpt_ray.ray_tune.configured_llm import configured
-    from automl_gpt_ray.ray_tune.run_tasks import resume_tasks, run_tasks
+    from automl_gpt_ray.ray_tune.run_tasks import best_models, resume_tasks, run_tasks
 
     if resume is not None:
         if overrides or job or run_dir:
@@ -54,7 +54,7 @@ def run(
         told = {name: loads(outcome.to_json()) for name, outcome in outcomes.items()}
         sys.stdout.write(dumps(told, indent=2, ensure_ascii=False) + "\n")
     else:
-        show_tasks(console, outcomes)
+        show_tasks(console, outcomes, best_models(outcomes).values())
     return 3 if any(o.failed for o in outcomes.values()) else int(any(o.best_config is None for o in outcomes.values()))
 
 

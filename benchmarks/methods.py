@@ -179,26 +179,22 @@ def _syne_tune(method: str) -> Callable[[Setting], Replay]:
     return run
 
 
-def _freeze_thaw(setting: Setting) -> Pair:
-    return _seated(setting, lambda: [FreezeThaw()])
+def _process() -> Sequence[CurveModelMaker]:
+    return [FreezeThaw()]
 
 
-def _by_merit(setting: Setting) -> Pair:
-    return _seated(setting, competitors)
+def _combination() -> Sequence[CurveModelMaker]:
+    return [Hybrid(LearnedForecaster.shipped())]
 
 
-def _by_combination(setting: Setting) -> Pair:
-    return _seated(setting, lambda: [Hybrid(LearnedForecaster.shipped())])
+def _steered(makers: Makers, rule: SteeringRule | None = None) -> Callable[[Setting], Pair]:
+    return lambda setting: _seated(setting, makers, rule or SteeringRule())
 
 
-def _seated(setting: Setting, makers: Makers, rule: SteeringRule | None = None) -> Pair:
+def _seated(setting: Setting, makers: Makers, rule: SteeringRule) -> Pair:
     space, seed = setting.problem.brief.space, setting.seed
     make = lambda model: Seated(FreezeThawAdvisor(space, seed, model=model), setting.problem)  # noqa: E731
-    return _planned(setting, make, rule or SteeringRule(), makers)
-
-
-def _freeze_thaw_at_once(setting: Setting) -> Pair:
-    return _seated(setting, lambda: [FreezeThaw()], SteeringRule(gated=False, audit=0.0))
+    return _planned(setting, make, rule, makers)
 
 
 def _freeze_thaw_late(setting: Setting) -> Pair:
@@ -206,7 +202,7 @@ def _freeze_thaw_late(setting: Setting) -> Pair:
     return _planned(setting, lambda model: FreezeThawAdvisor(space, seed, model=model), SteeringRule())
 
 
-def _planned(setting: Setting, make: Make, rule: SteeringRule, makers: Makers = lambda: [FreezeThaw()]) -> Pair:
+def _planned(setting: Setting, make: Make, rule: SteeringRule, makers: Makers = _process) -> Pair:
     searcher = PlannedSearch(setting.problem.brief, make, setting.seed, setting.epochs, makers=makers)
     scheduler = ReviewScheduler(searcher, slots=setting.workers, rule=replace(rule, eta=ETA))
     return Pair(searcher, scheduler, {"ahead": 0})
@@ -243,6 +239,8 @@ _TPE = "univariate, constant liar, 10 random at first"
 _OWN = "multivariate, grouped, constant liar, 5 random at first; stopped trials told as pruned"
 
 _PLANNED = "freeze-thaw: Gaussian process on extrapolated finals, expected improvement, ReviewScheduler"
+_TRUSTED, _IGNORED = SteeringRule(forecasts="trusted"), SteeringRule(forecasts="ignored")
+_UNAUDITED = replace(_TRUSTED, audit=0.0)
 _UNTOLD = "cannot be told the row that was trained"
 _SYNE, _BOHB = ("syne_tune",), ("hpbandster", "ConfigSpace")
 
@@ -279,10 +277,13 @@ METHODS: dict[str, Method] = {
             _with_model,
             True,
         ),
-        Method("ours-freeze-thaw", f"{_PLANNED}; a proposal is moved to its row before it is weighed", _freeze_thaw),
-        Method("ours-merit", f"{_PLANNED}; this, the network and their combination compete", _by_merit),
-        Method("ours-combination", f"{_PLANNED} of the network", _by_combination),
-        Method("ours-freeze-thaw-trusted", f"{_PLANNED}; trusted from the start, no audit", _freeze_thaw_at_once),
+        Method("ours-freeze-thaw", f"{_PLANNED}; proposals moved before they are weighed", _steered(_process)),
+        Method("ours-merit", f"{_PLANNED}; this, the network and their combination compete", _steered(competitors)),
+        Method("ours-merit-unaudited", "ours-merit without the audit", _steered(competitors, SteeringRule(audit=0.0))),
+        Method("ours-merit-trusted", "ours-merit, trusted from the start", _steered(competitors, _TRUSTED)),
+        Method("ours-rungs", "ours-merit without forecasts: by rungs alone", _steered(competitors, _IGNORED)),
+        Method("ours-combination", f"{_PLANNED} of the network", _steered(_combination)),
+        Method("ours-freeze-thaw-trusted", f"{_PLANNED}; trusted at once, no audit", _steered(_process, _UNAUDITED)),
         Method("ours-freeze-thaw-late", f"{_PLANNED}; moved when it starts, as others' are", _freeze_thaw_late),
         *_both("ours-gp", "the freeze-thaw advisor: Gaussian process on extrapolated finals, 4 first", _own_gp),
         Method("llmsearch+asha", "LLMSearch itself, without a model, in real threads; ASHA", _llm_search),

@@ -19,6 +19,7 @@ from benchmarks.simulator import Simulator
 
 sys.path.insert(0, str(Path(__file__).parent / "ray_tune"))
 from trainables import climbing
+from turnstile import Attendant, Turnstile
 
 pytestmark = pytest.mark.ray
 TRIALS = 8
@@ -63,9 +64,13 @@ def notes(file):
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def in_ray(searcher, scheduler, folder):
+def in_ray(searcher, scheduler, folder, workers=1):
+    trainable, callbacks = climbing, []
+    if workers > 1:
+        turnstile = Turnstile.remote(workers, TRIALS)
+        trainable, callbacks = tune.with_parameters(climbing, turnstile=turnstile), [Attendant(turnstile)]
     tuner = tune.Tuner(
-        tune.with_resources(climbing, {"cpu": 2}),  # all there is: one trial at a time
+        tune.with_resources(trainable, {"cpu": 2 / workers}),  # all that there is
         tune_config=tune.TuneConfig(
             metric="score",
             mode="max",
@@ -74,15 +79,15 @@ def in_ray(searcher, scheduler, folder):
             scheduler=Noting(scheduler, folder / "ray"),
             reuse_actors=True,
         ),
-        run_config=tune.RunConfig(storage_path=str(folder), name="exp", verbose=0),
+        run_config=tune.RunConfig(storage_path=str(folder), name="exp", verbose=0, callbacks=callbacks),
     )
     tuner.fit()
     return notes(folder / "ray")
 
 
-def in_simulator(searcher, scheduler, folder):
+def in_simulator(searcher, scheduler, folder, workers=1):
     noting = Noting(scheduler, folder / "simulator")
-    Simulator(Formula(), searcher, noting, workers=1, limits=Limits(trials=TRIALS), as_ray=True).run()
+    Simulator(Formula(), searcher, noting, workers=workers, limits=Limits(trials=TRIALS), as_ray=True).run()
     return notes(folder / "simulator")
 
 
@@ -116,5 +121,14 @@ PAIRS = [random_and_asha, tpe_and_asha, random_and_hyperband, random_and_median,
 def test_same_trials_same_decisions_same_order(local_ray, tmp_path, pair):
     simulated = in_simulator(*pair(), tmp_path)
     real = in_ray(*pair(), tmp_path)
+    assert len(real) > TRIALS * 3
+    assert real == simulated
+
+
+# HyperBand leaves workers idle while it waits for a bracket: the turnstile would wait for them.
+@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair is not random_and_hyperband])
+def test_so_it_is_on_four_workers(local_ray, tmp_path, pair):
+    simulated = in_simulator(*pair(), tmp_path, workers=4)
+    real = in_ray(*pair(), tmp_path, workers=4)
     assert len(real) > TRIALS * 3
     assert real == simulated

@@ -16,7 +16,8 @@ from automl_gpt_ray.review import Subject
 from automl_gpt_ray.review_replies import Reviews, parse_reviews
 
 BRIEF = full_brief()
-ASKED = (Subject("t1", 2), Subject("t2", 4))
+ROOM = {"eta": (0.03, 1.0)}
+ASKED = (Subject("t1", 2, room=ROOM), Subject("t2", 4, room=ROOM), Subject("t3", 4))
 FINAL = {"value": 0.7, "low": 0.6, "high": 0.8}
 
 
@@ -53,9 +54,10 @@ def test_a_good_reply_is_read():
         (said(action="delete"), "action"),
         (said(action=["stop"]), "action"),
         (said(action="revise"), "object"),
-        (said(action="revise", changes={}), "hot"),
-        (said(action="revise", changes={"eta": None}), "hot"),
+        (said(action="revise", changes={}), "at least one"),
+        (said(action="revise", changes={"eta": None}), "at least one"),
         (said(action="revise", changes={"depth": 3}), "may name eta"),
+        (said(trial="t3", action="revise", changes={"eta": 0.1}), "may name nothing"),
         (said(action="revise", changes={"eta": 9}), "between"),
         (said(action="revise", changes={"eta": [0.1]}), "one value"),
         (said(action="revise", changes={"eta": "0.1; rm -rf /"}), "number"),
@@ -98,7 +100,7 @@ def test_whatever_fits_the_schema_is_usable(seed):
     if isinstance(found, ReplyError):  # a revision that changes nothing is in the schema all the same
         assert all("changes" in p for p in found.problems)
     else:
-        assert {r.trial for r in found.reviews} <= {"t1", "t2"}
+        assert {r.trial for r in found.reviews} <= {subject.trial for subject in ASKED}
 
 
 @given(st.text(max_size=300))

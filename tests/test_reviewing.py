@@ -35,6 +35,7 @@ from automl_gpt_ray.reviews import Reviews
 
 BRIEF = full_brief()
 FINAL = LogPoint(8, 0.4, 0.3, 0.5)
+ROOM = {"eta": (0.03, 1.0)}
 
 
 class Says:
@@ -72,7 +73,9 @@ class Run:
         keeper, forecast = Keeper(trusts), lambda trial: PredictedLog("accuracy", (FINAL,), "gp")
         self.revised = []
         told = (self.book, BRIEF, _Noted(reviewer, self.book), reviews, keeper, forecast, 2)
-        self.reviewing = Reviewing(*told, lambda review: self.revised.append(review) or revise(review), background)
+        self.reviewing = Reviewing(
+            *told, lambda review: self.revised.append(review) or revise(review), lambda trial: ROOM, background
+        )
         for number in range(3):
             self.book.record(TrialStarted(f"t{number}", proposed({**BRIEF.space.default, "depth": number + 1}, number)))
         self.report("t0", 0.9, 1, 2)
@@ -243,7 +246,7 @@ def reply(*names, action="continue"):
 
 def asked(client, *names):
     run = Run(Says())
-    subjects = [Subject(name, 2) for name in names]
+    subjects = [Subject(name, 2, room=ROOM) for name in names]
     return run, lambda: LanguageReviewer(client, BRIEF, run.book.record).review(run.book.history(), subjects)
 
 

@@ -28,7 +28,7 @@ from automl_gpt_ray.lineage import (
 )
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter
 from automl_gpt_ray.records import LogPoint, Objective, Observation, PredictedLog, Proposal, TrialState
-from automl_gpt_ray.revision import RevisionRule, ask, bounded, checked, floor_of, heir, judged
+from automl_gpt_ray.revision import RevisionRule, ask, bounded, checked, floor_of, heir, judged, room
 from automl_gpt_ray.run_budget import RunBudget
 from automl_gpt_ray.space import SearchSpace
 
@@ -107,6 +107,27 @@ def test_ten_times_too_high_is_cured_at_once_and_more_is_bounded():
     assert bounded("lr", 1e-4, SPACE, RULE, CONFIG) == pytest.approx(0.01)
     assert bounded("lr", 0.05, SPACE, RULE, CONFIG) == 0.05
     assert bounded("lr", 1e-9, SPACE, RULE, {**CONFIG, "lr": 2e-5}) == 1e-5
+
+
+def test_the_room_is_what_a_revision_would_be_allowed():
+    trial = book_of().trial("t")
+    told = room(trial, SPACE, RULE)
+    assert told == {
+        "lr": (pytest.approx(0.01), 1.0),
+        "dropout": (0.0, pytest.approx(0.35)),
+        "depth": (1, 7),
+        "batch": None,
+    }
+    for name, ends in (("lr", (0.01, 1.0)), ("dropout", (0.0, 0.35)), ("depth", (1, 7))):
+        for value in ends:
+            assert isinstance(checked(trial, {name: value}, SPACE, RULE, reason="a try", by="someone"), Revision)
+    assert isinstance(checked(trial, {"depth": 8}, SPACE, RULE, reason="a try", by="someone"), Problem)
+
+
+def test_there_is_no_room_where_nothing_may_be_revised_now():
+    book = book_of()
+    assert isinstance(ask(book, "t", {"lr": 0.01}, SPACE, RULE, reason="a try", by="someone"), Revision)
+    assert room(book.trial("t"), SPACE, RULE) == {}
 
 
 def test_revisions_are_few_and_far_between():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 from small_runs import PLAIN, proposed
@@ -17,7 +18,7 @@ from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
 
 STEPS = 20
-FREE = SteeringRule(grace=2, audit=0.0, gated=False, background=False)
+FREE = SteeringRule(grace=2, audit=0.0, forecasts="trusted", background=False)
 GATED = SteeringRule(grace=2, audit=0.0, background=False)
 
 
@@ -110,7 +111,7 @@ def test_a_trial_goes_on_while_nothing_promises_more_or_between_milestones():
 
 
 def test_switching_must_be_worth_its_cost():
-    dear = SteeringRule(2, 3.0, 0.0, switch_cost=100.0, gated=False, background=False)
+    dear = SteeringRule(2, 3.0, 0.0, switch_cost=100.0, forecasts="trusted", background=False)
     assert four(Run(Says({"t2": 0.5, "t3": 0.1}), dear)).steering.after("t3") is None
 
 
@@ -145,8 +146,15 @@ def test_trust_is_asked_for_with_each_ranking():
     assert run.steering.next().trial == "t0"
 
 
+def test_forecasts_that_are_ignored_decide_nothing_whatever_they_earned():
+    gate = Gate()
+    gate.trusts = True
+    run = four(Run(Says({"t0": 0.9, "t3": 0.1}), replace(GATED, forecasts="ignored"), gate))
+    assert run.steering.next().by == "rungs"
+
+
 def test_audited_trials_run_on_and_are_written_down():
-    rule = SteeringRule(2, 3.0, audit=0.999999, gated=False, background=False)
+    rule = SteeringRule(2, 3.0, audit=0.999999, forecasts="trusted", background=False)
     run = four(Run(Says({"t2": 0.5, "t3": 0.1}), rule))
     assert run.steering.after("t3") is None
     run.report(3, 0.1, 3, 4)
@@ -157,7 +165,7 @@ def test_audited_trials_run_on_and_are_written_down():
 
 
 def test_about_the_share_asked_for_is_audited():
-    rule = SteeringRule(2, 3.0, audit=0.2, gated=False, background=False)
+    rule = SteeringRule(2, 3.0, audit=0.2, forecasts="trusted", background=False)
     audited = 0
     for number in range(3, 203):
         run = four(Run(Says({"t2": 0.5, f"t{number}": 0.1}), rule), running=number)
@@ -210,7 +218,7 @@ def waiting(condition):
     raise AssertionError("it did not happen within ten seconds")
 
 
-BACKGROUND = SteeringRule(2, 3.0, 0.0, gated=False)
+BACKGROUND = SteeringRule(2, 3.0, 0.0, forecasts="trusted")
 
 
 def test_rankings_are_made_in_the_background_when_something_happened():

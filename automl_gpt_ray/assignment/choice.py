@@ -19,6 +19,7 @@ class OpenTask:
         gpus: GPUs that each of its trials gets.
         values: The job of its own that it becomes, all but the model.
         named: The model that the job names itself; empty where one is to be found.
+        models: How many models are tried, a run each; at least 1.
     """
 
     name: str
@@ -27,6 +28,7 @@ class OpenTask:
     gpus: float = 0.0
     values: dict[str, Any] = field(default_factory=dict)
     named: str = ""
+    models: int = 1
 
 
 @dataclass(frozen=True)
@@ -59,3 +61,7 @@ class Assignment:
     alternatives: tuple[Candidate, ...] = ()
     rejected: tuple[Candidate, ...] = ()
     problem: str = ""
+
+    def tried(self, count: int) -> tuple[str, ...]:
+        """Return the names of the `count` models to try, the chosen one first; fewer where there are no more."""
+        return (self.model, *(c.model for c in self.alternatives))[:count] if self.model else ()

@@ -5,6 +5,7 @@ model_cards: cards/models            # a folder or several; by default the cards
 tasks:
 - {data_card: cards/data/adult.yaml, data: {path: ../shared/data/adult}}
 - {data_card: cards/data/digits.yaml, trials: 4, request: {constraints: {model_size_mb: 5}}}
+models: 2                            # so many models a task are tried, a run each; by default one
 trials: 10                           # what stands here holds for every task that says nothing else
 """
 
@@ -12,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from automl_gpt_ray.storage import is_uri, joined
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 MAX_TASKS = 50
+MAX_MODELS = 10
 _OWN = ("tasks", "model_cards")
 # Stands for the model while the rest of a task is checked.
 _NOBODY: dict[str, Any] = {}
@@ -93,16 +95,27 @@ def read_open_job(
     folders = _folders(values.get("model_cards"), below, problems)
     if problems or not tasks:
         raise JobError(source, problems or [Problem("tasks", "must hold a task", "[]", "add one with a `data_card`")])
-    whole = {**common, "data_card": _NOBODY, "model_card": _NOBODY}
-    job = build(Job, override(whole, overrides), source, JobError)
+    whole = override({**common, "data_card": _NOBODY, "model_card": _NOBODY}, overrides)
+    whole.pop("models", None)
+    job = build(Job, whole, source, JobError)
     return OpenJob(job, tuple(tasks), folders, source, below)
 
 
-def assigned_job(job: OpenJob, task: OpenTask, assignment: Assignment, registry: Registry) -> LoadedJob:
-    """Return the job that a task becomes with its model; errors as in `load_job`."""
-    card: Any = task.values.get("model_card")
-    if not task.named:
-        card = str(registry.files[assignment.model].absolute())
+def assigned_jobs(job: OpenJob, task: OpenTask, assignment: Assignment, registry: Registry) -> dict[str, LoadedJob]:
+    """Return the jobs that a task becomes, one a model that is tried, by folder; errors as in `load_job`."""
+    if task.named:
+        return {task.name: _with_card(job, task, task.values.get("model_card"))}
+    cards = {model: str(registry.files[model].absolute()) for model in assignment.tried(task.models)}
+    alone = len(cards) == 1
+    return {task.name if alone else f"{task.name}/{name}": _with_card(job, task, card) for name, card in cards.items()}
+
+
+def task_of(folder: str) -> str:
+    """Return the task that a run's folder, relative to the job's, belongs to."""
+    return folder.partition("/")[0]
+
+
+def _with_card(job: OpenJob, task: OpenTask, card: Any) -> LoadedJob:
     return read_job({**task.values, "model_card": card}, f"{job.source}: task {task.name}", job.folder)
 
 
@@ -127,6 +140,7 @@ def _task(
     if values.get("name") is None:
         values.pop("name", None)
     found: list[Problem] = []
+    models = _models(values.pop("models", 1), found)
     job: Job | None = None
     try:
         job = build(Job, {**values, "model_card": values.get("model_card", _NOBODY)}, "task", JobError)
@@ -138,7 +152,15 @@ def _task(
     if job is None or not isinstance(data, DataCard) or found:
         return None
     values["name"] = values.get("name") or _name(data.name)
-    return OpenTask(values["name"], data, job.request, job.resources.gpu, values, named)
+    return OpenTask(values["name"], data, job.request, job.resources.gpu, values, named, models)
+
+
+def _models(value: Any, problems: list[Problem]) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_MODELS:
+        return value
+    rule = f"must be a whole number from 1 to {MAX_MODELS}"
+    problems.append(Problem("models", rule, shown(value), "how many models are tried on each task, a run each"))
+    return 1
 
 
 def _placed(item: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
@@ -171,7 +193,7 @@ def _renamed(task: OpenTask, others: list[OpenTask]) -> OpenTask:
     name = next(n for n in (task.name, *(f"{task.name}-{i}" for i in range(2, MAX_TASKS + 2))) if n not in taken)
     if name == task.name:
         return task
-    return OpenTask(name, task.data, task.request, task.gpus, {**task.values, "name": name}, task.named)
+    return replace(task, name=name, values={**task.values, "name": name})
 
 
 def _folders(value: Any, folder: Path, problems: list[Problem]) -> tuple[Path, ...]:

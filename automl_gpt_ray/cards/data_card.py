@@ -118,6 +118,8 @@ class DataCard(BaseModel):
         test_share: Share held out as test data where no `test` split exists; 0 for none.
         description: What the data is, in words. Untrusted text.
         columns: For tables.
+        groups: Columns of a table that tell groups of people apart, over which a model is compared (`metrics.GAPS`);
+            they are features too, unless `load.drop` names them.
         label_balance: Class name to share of examples.
         image_shape: Height, width, channels, for images.
         load: How to load it.
@@ -137,6 +139,7 @@ class DataCard(BaseModel):
     test_share: float = Field(default=0.2, ge=0, lt=1)
     description: FreeText = ""
     columns: list[Column] = Field(default_factory=list)
+    groups: list[str] = Field(default_factory=list, max_length=5)
     label_balance: dict[str, float] = Field(default_factory=dict)
     image_shape: tuple[int, int, int] | None = None
     load: Loading | None = None
@@ -167,6 +170,17 @@ class DataCard(BaseModel):
         if task == "classification" and count == 1:
             raise ValueError("`classes` needs at least two classes | list them all")
         return labels
+
+    @field_validator("groups")
+    @classmethod
+    def _grouped(cls, groups: list[str], info: ValidationInfo) -> list[str]:
+        if groups and info.data.get("input_type") != "tabular":
+            raise ValueError("needs a table: groups are told apart by a column | remove it")
+        names = [column.name for column in info.data.get("columns", [])]
+        absent = [group for group in groups if names and group not in names]
+        if absent:
+            raise ValueError(f"`{absent[0]}` must be one of `columns` | {did_you_mean(absent[0], names)}")
+        return groups
 
     @field_validator("load")
     @classmethod

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -67,10 +67,11 @@ class Ledger:
     Args:
         objective: The metric scored; forecasts of others are ignored.
         max_step: Steps of a full training.
+        gated: Whether gates are kept; a reader of a long run that needs none is spared their time.
     """
 
-    def __init__(self, objective: Objective, max_step: int) -> None:
-        self._objective, self._max_step = objective, max_step
+    def __init__(self, objective: Objective, max_step: int, gated: bool = True) -> None:
+        self._objective, self._max_step, self._gated = objective, max_step, gated
         self._curves: dict[str, dict[int, float]] = {}
         self._open: dict[str, list[Question]] = defaultdict(list)
         self._answered: dict[str, list[Question]] = defaultdict(list)
@@ -115,6 +116,11 @@ class Ledger:
     def sources(self) -> list[str]:
         """Those with a scored forecast, by name."""
         return sorted(self._answered)
+
+    @property
+    def answered(self) -> Mapping[str, Sequence[Question]]:
+        """Source to its latest scored forecasts, in the order in which they were answered."""
+        return {source: tuple(questions) for source, questions in self._answered.items()}
 
     def scores(self) -> list[Score]:
         """Return a score for each source and bin that has answered questions."""
@@ -161,6 +167,8 @@ class Ledger:
             kept = self._answered[question.source]
             kept.append(replace(question, truth=truth))
             del kept[:-KEPT]
+        if not self._gated:
+            return
         scale = self._scale()
         for source in sorted({q.source for q in due}):
             losses = _by_trial([q for q in self._answered[source] if q.observed], scale)

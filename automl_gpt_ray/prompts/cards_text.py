@@ -87,6 +87,8 @@ def data_lines(card: DataCard, detail: Detail = FULL) -> Iterator[str]:
     if card.columns:
         columns = [_column(c) for c in card.columns[: detail.columns]]
         yield f"columns ({len(card.columns)}): {quoted(columns, detail.text)}"
+    if card.groups:
+        yield f"groups over which a model is compared: {quoted(card.groups, detail.text)}"
     yield f"description: {quoted(card.description, detail.text)}"
 
 

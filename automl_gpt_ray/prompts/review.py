@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.curves.facts import CurveFacts, facts_of
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
 from automl_gpt_ray.prompts.detail import Detail
@@ -37,24 +36,23 @@ def review_prompt(brief: Brief, history: History, subjects: Sequence[Subject], m
 
 def review_schema(brief: Brief, subjects: Sequence[Subject]) -> dict[str, Any]:
     """Return the schema of a reply about `subjects`."""
-    hot = hot_names(brief)
+    open_names = revisable(subjects)
     number_schema = value_schema(brief)
     said: dict[str, Any] = {
         "trial": {"type": "string", "enum": [s.trial for s in subjects]},
-        "action": {"type": "string", "enum": ["continue", "pause", "stop", *(["revise"] if hot else [])]},
+        "action": {"type": "string", "enum": ["continue", "pause", "stop", *(["revise"] if open_names else [])]},
         "reason": {"type": "string"},
         "predicted_final": object_of(dict.fromkeys(("value", "low", "high"), number_schema)),
     }
-    if hot:
-        said["changes"] = object_of({name: nullable(brief.space.parameters[name]) for name in hot})
+    if open_names:
+        said["changes"] = object_of({name: nullable(brief.space.parameters[name]) for name in open_names})
     reviews = {"type": "array", "items": object_of(said), "minItems": 1, "maxItems": len(subjects)}
     return object_of({"reviews": reviews})
 
 
-def hot_names(brief: Brief) -> tuple[str, ...]:
-    """Return the searched hyperparameters that may change while a trial trains."""
-    card: ModelCard | None = brief.model
-    return tuple(name for name in card.hot if name in brief.space.searched) if card else ()
+def revisable(subjects: Sequence[Subject]) -> tuple[str, ...]:
+    """Return what may be revised about any of the subjects."""
+    return tuple(dict.fromkeys(name for subject in subjects for name in subject.room))
 
 
 def _prompt(brief: Brief, history: History, subjects: Sequence[Subject], detail: Detail) -> Prompt:
@@ -64,7 +62,7 @@ def _prompt(brief: Brief, history: History, subjects: Sequence[Subject], detail:
         request=request_lines(brief, detail),
         history=history_lines(brief, history, replace(detail, running=0, queued=0)),
         trials="\n".join(_trial_lines(brief, history, subjects)),
-        hot=", ".join(map(quoted, hot_names(brief))),
+        revisable=", ".join(map(quoted, revisable(subjects))),
         metric=quoted(brief.objective.metric),
         max_steps=brief.max_steps,
         schema=escaped(json.dumps(review_schema(brief, subjects), ensure_ascii=False)),
@@ -91,7 +89,17 @@ def _about(brief: Brief, history: History, trial: TrialRecord, subject: Subject)
         f"  facts: {_facts_text(facts_of(trial, history))}",
         f"  the curve predictor expects {_point(subject.predicted)}",
         f"  predicted by whoever proposed it: {_log_points(log)}",
+        *([f"  may be revised to: {_room_text(subject, trial)}"] if subject.room else []),
     ]
+
+
+def _room_text(subject: Subject, trial: TrialRecord) -> str:
+    told = [
+        f"{quoted(name)} {number(bounds[0])} to {number(bounds[1])}" if bounds else f"{quoted(name)} any value"
+        for name, bounds in subject.room.items()
+        if name in trial.config
+    ]
+    return ", ".join(told)
 
 
 def _facts_text(facts: CurveFacts) -> str:

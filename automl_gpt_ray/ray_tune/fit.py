@@ -87,9 +87,16 @@ def steering_rule(loaded: LoadedJob) -> SteeringRule | None:
     options = loaded.job.scheduler
     if options.type != "freeze_thaw":
         return None
-    told = (options.grace, options.eta, options.audit, options.switch_cost)
-    revise = revision_rule(loaded)
-    return SteeringRule(*told, review=options.review, review_every=options.review_every, revise=revise)
+    return SteeringRule(
+        options.grace,
+        options.eta,
+        options.audit,
+        options.switch_cost,
+        options.forecasts,
+        options.review,
+        options.review_every,
+        revise=revision_rule(loaded),
+    )
 
 
 def revision_rule(loaded: LoadedJob) -> RevisionRule | None:

@@ -6,12 +6,14 @@ A Ray Tune callback. It also writes down why a trial failed: the searcher is tol
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol, runtime_checkable
 
 from ray.tune import Callback, Checkpoint
 from ray.tune.experiment import Trial
 
+from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.events import CheckpointSaved, TrialEnded
 from automl_gpt_ray.lineage import told
 from automl_gpt_ray.llm.redaction import redact, secrets_in
@@ -22,6 +24,30 @@ from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialRecord, TrialState
 
 Tell = Callable[[str], None]
+
+
+@runtime_checkable
+class Audience(Protocol):
+    """One that is told lines and may also look at the run itself."""
+
+    def watch(self, loaded: LoadedJob, searcher: LLMSearch) -> None:
+        """Look at this run from here on; called once before its first trial."""
+
+    def rest(self) -> None:
+        """Look at it no longer: its search is over."""
+
+
+@contextmanager
+def watched(tell: Tell | None, loaded: LoadedJob, searcher: LLMSearch) -> Iterator[None]:
+    """Let whoever is told the lines look at the run itself meanwhile, if they want to."""
+    if not isinstance(tell, Audience):
+        yield
+        return
+    tell.watch(loaded, searcher)
+    try:
+        yield
+    finally:
+        tell.rest()
 
 
 class Progress(Callback):

@@ -33,7 +33,7 @@ from automl_gpt_ray.ray_tune.finish import finish
 from automl_gpt_ray.ray_tune.fit import search, steering_rule
 from automl_gpt_ray.ray_tune.mirror import Mirror
 from automl_gpt_ray.ray_tune.prepared import Prepared, prepare
-from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.progress import Tell, watched
 from automl_gpt_ray.ray_tune.results import STEP
 from automl_gpt_ray.ray_tune.run_place import RunPlace, place_for, place_of
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
@@ -120,8 +120,9 @@ def _searched(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: 
         began -= searcher.book.seconds
         if not _ended(searcher):
             connect(prepared.loaded)
-            search(prepared, searcher, place, tell)
-            searcher.stop_asking()
+            with watched(tell, prepared.loaded, searcher):
+                search(prepared, searcher, place, tell)
+                searcher.stop_asking()
         elif tell:
             tell(f"this run had ended: {searcher.limits.ended_by}")
         return finish(prepared, searcher, place, began, tell)

@@ -1,20 +1,23 @@
 """A job that leaves its models open, from assignment to outcomes: each task a run of its own, one after the other.
 
-The folder of the job holds `journal.jsonl` (what was asked and chosen), `tasks.json`, and a run folder a task.
+The folder of the job holds `journal.jsonl` (what was asked and chosen), `tasks.json`, and a run folder a task; where
+several models are tried on a task, a folder a task with a run folder a model in it.
 Everything is checked before the first task trains.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+import math
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from automl_gpt_ray.assignment.assigning import Record, assign, check_assigned
 from automl_gpt_ray.assignment.choice import Assignment
-from automl_gpt_ray.assignment.open_job import OpenJob, assigned_job
+from automl_gpt_ray.assignment.open_job import OpenJob, assigned_jobs, task_of
 from automl_gpt_ray.assignment.registry import Registry
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
@@ -51,7 +54,7 @@ def run_tasks(
     tell: Tell | None = None,
     show: Callable[[Sequence[Assignment], Registry], object] = lambda assignments, registry: None,
 ) -> dict[str, Outcome]:
-    """Match every task with a model, run each, and return task to outcome.
+    """Match every task with a model or several, run each, and return folder to outcome (`open_job.assigned_jobs`).
 
     Args:
         job: The job.
@@ -74,13 +77,34 @@ def run_tasks(
         journal.close()
     show(assignments, registry)
     check_assigned(assignments, job.source)
-    loaded = {t.name: assigned_job(job, t, a, registry) for t, a in zip(job.tasks, assignments, strict=True)}
+    loaded: dict[str, LoadedJob] = {}
+    for task, found in zip(job.tasks, assignments, strict=True):
+        loaded |= assigned_jobs(job, task, found, registry)
     _check(loaded, job.source)
     values = {name: job_values(task) for name, task in loaded.items()}
     (folder / TASKS).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if place.mirrored:
         Mirror(folder, place.storage, tell).copy()
-    return {name: _run(task, joined(place.storage.name, name), make_client, tell) for name, task in loaded.items()}
+    return {name: _run(one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()}
+
+
+def best_models(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
+    """Return task to the folder of its best run, for tasks on which several models ran.
+
+    Those that keep to all limits of the request first; then by validation data, the earlier on a tie.
+    """
+    tried: dict[str, list[str]] = {}
+    for name, outcome in outcomes.items():
+        if outcome.best_config is not None:
+            tried.setdefault(task_of(name), []).append(name)
+    several = {task for task, count in Counter(map(task_of, outcomes)).items() if count > 1}
+    return {task: max(names, key=lambda n: _merit(outcomes[n])) for task, names in tried.items() if task in several}
+
+
+def _merit(outcome: Outcome) -> tuple[bool, float]:
+    value = (outcome.validation or {}).get(outcome.metric, math.nan)
+    kept = all(limit.kept is not False for limit in outcome.limits)
+    return kept, -math.inf if math.isnan(value) else value if outcome.mode == "max" else -value
 
 
 def resume_tasks(

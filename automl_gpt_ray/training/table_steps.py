@@ -14,16 +14,18 @@ from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 
 from automl_gpt_ray.cards import DataCard
 from automl_gpt_ray.errors import Problem, SpaceError, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training.costs import Stopwatch
+from automl_gpt_ray.training.fairness import gaps
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.preprocessing import CHOICES, Matrix, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import Step, check_config, check_objective, check_same, read_state, write_state
-from automl_gpt_ray.training.tables import load_table
+from automl_gpt_ray.training.tables import Table, load_table
 from automl_gpt_ray.training.task import TrainingTask
 
 WEIGHTINGS = ("none", "balanced")
@@ -37,11 +39,13 @@ class Rows:
         values: Shape (n, features).
         types: `q` number or `c` category, one a feature.
         labels: Shape (n,).
+        groups: Of the card's `groups`; n rows.
     """
 
     values: Matrix
     types: list[str]
     labels: Labels
+    groups: pd.DataFrame
 
 
 class Model(Protocol):
@@ -98,7 +102,7 @@ def fit(
     fitted = (
         Preprocessor.from_json(state["preprocessing"]) if state else Preprocessor.fit(tables["train"].features, config)
     )
-    rows = {split: Rows(*fitted.apply(table.features), table.labels) for split, table in tables.items()}
+    rows = {split: _rows(fitted, table) for split, table in tables.items()}
     model = make(config, task, rows["train"])
     if state and resume_from:
         restore(model, resume_from, state)
@@ -124,9 +128,16 @@ def evaluate(make: Make, restore: Restore, task: TrainingTask, folder: Path, spl
     # A model that is fitted again needs the rows that it was fitted to.
     tables = load_table(task.data, {"train", split, *(["validation"] if state["refit"] else [])}, task.seed)
     train = tables["train"].joined_with(tables["validation"]) if state["refit"] else tables["train"]
-    model = make(state["config"], task, Rows(*fitted.apply(train.features), train.labels))
+    model = make(state["config"], task, _rows(fitted, train))
     restore(model, folder, state)
-    return scores(task.data, tables[split].labels, model.predict(fitted.apply(tables[split].features)[0]))
+    table = tables[split]
+    predicted = model.predict(fitted.apply(table.features)[0])
+    return scores(task.data, table.labels, predicted) | gaps(task.data, table.labels, predicted, table.groups)
+
+
+def _rows(fitted: Preprocessor, table: Table) -> Rows:
+    values, types = fitted.apply(table.features)
+    return Rows(values, types, table.labels, table.groups)
 
 
 def weights(config: Config, labels: Labels, card: DataCard) -> npt.NDArray[np.float64] | None:
@@ -163,7 +174,9 @@ def step_seed(seed: int, step: int) -> int:
 def _metrics(model: Model, rows: Mapping[str, Rows], task: TrainingTask, clock: Stopwatch) -> dict[str, float]:
     with clock.over(len(rows["validation"].labels)):
         predicted = model.predict(rows["validation"].values)
-    validation = scores(task.data, rows["validation"].labels, predicted)
+    held_out = rows["validation"]
+    validation = scores(task.data, held_out.labels, predicted)
+    validation |= gaps(task.data, held_out.labels, predicted, held_out.groups)
     train = scores(task.data, rows["train"].labels, model.predict(rows["train"].values))
     always = "rmse" if task.data.task == "regression" else "log_loss"
     return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}

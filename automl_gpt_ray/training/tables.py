@@ -18,6 +18,7 @@ from pandas.api.types import union_categoricals
 from automl_gpt_ray.cards import DataCard, Loading
 from automl_gpt_ray.errors import DataError, Problem, did_you_mean, shown
 from automl_gpt_ray.training import bundled, fetch, labels, splits
+from automl_gpt_ray.training.fairness import check_groups
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.table_files import Types, as_frame, kind_of, read_file
 
@@ -31,15 +32,26 @@ class Table:
     Attributes:
         features: Float64 columns and pandas categories of text, one row an example.
         labels: Class indices or targets, one a row.
+        groups: Categories of the columns that the card's `groups` name, one row an example.
     """
 
     features: pd.DataFrame
     labels: Labels
+    groups: pd.DataFrame
 
     def joined_with(self, other: Table) -> Table:
         """Return the rows of both, these first."""
-        columns = {name: _joined(self.features[name], other.features[name]) for name in self.features}
-        return Table(pd.DataFrame(columns), np.concatenate([self.labels, other.labels]))
+        frames = (
+            pd.DataFrame({name: _joined(mine[name], its[name]) for name in mine})
+            for mine, its in ((self.features, other.features), (self.groups, other.groups))
+        )
+        features, groups = frames
+        return Table(features, np.concatenate([self.labels, other.labels]), groups)
+
+    def rows(self, chosen: splits.Rows) -> Table:
+        """Return the rows at these places."""
+        features, groups = (frame.iloc[chosen].reset_index(drop=True) for frame in (self.features, self.groups))
+        return Table(features, self.labels[chosen], groups)
 
 
 def load_table(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, Table]:
@@ -57,7 +69,10 @@ def load_table(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, 
     kinds = _kinds(card, sources["train"].schema)
     tables = _tables(card, sources, kinds)
     shared = splits.shared_out(card, tables["train"].labels, official, seed)
-    return {split: _split(card, tables, shared, split) for split in wanted}
+    found = {split: _split(card, tables, shared, split) for split in wanted}
+    for split, table in found.items():
+        check_groups(card, table.groups, split)
+    return found
 
 
 def _joined(a: pd.Series[Any], b: pd.Series[Any]) -> pd.Series[Any]:
@@ -68,8 +83,7 @@ def _joined(a: pd.Series[Any], b: pd.Series[Any]) -> pd.Series[Any]:
 
 def _split(card: DataCard, tables: Mapping[str, Table], shared: Mapping[str, splits.Rows], split: str) -> Table:
     if split in shared:
-        rows = shared[split]
-        return Table(tables["train"].features.iloc[rows].reset_index(drop=True), tables["train"].labels[rows])
+        return tables["train"].rows(shared[split])
     if split not in tables:
         raise splits.no_such_split(card, split, {*shared, *tables})
     return tables[split]
@@ -81,7 +95,8 @@ def _tables(card: DataCard, sources: Mapping[str, Any], kinds: Mapping[str, str]
     missing = frozenset(card.load.missing) if card.load and card.load.format == "csv" else frozenset[str]()
     for split, source in sources.items():
         try:
-            tables[split] = Table(as_frame(source, kinds, missing, split), _labels(card, source, split))
+            groups = as_frame(source, dict.fromkeys(card.groups, "category"), missing, split)
+            tables[split] = Table(as_frame(source, kinds, missing, split), _labels(card, source, split), groups)
         except DataError as error:
             problems += error.problems
     if problems:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import xgboost as xgb
 
 from automl_gpt_ray.cards import DataCard
@@ -22,6 +23,7 @@ from automl_gpt_ray.errors import TrainingError, first_line, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import table_steps
 from automl_gpt_ray.training.costs import Stopwatch
+from automl_gpt_ray.training.fairness import gaps
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.preprocessing import CHOICES, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
@@ -36,15 +38,8 @@ from automl_gpt_ray.training.steps import (
 )
 from automl_gpt_ray.training.tables import Table, load_table
 from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.xgboost_names import DEFAULT_ROUNDS, PARAMETERS
 
-_TREE = {"max_depth", "max_leaves", "grow_policy", "max_bin", "max_cat_to_onehot", "max_cat_threshold"}
-_GROWTH = {"eta", "min_child_weight", "gamma", "lambda", "alpha", "max_delta_step", "scale_pos_weight"}
-_SAMPLING = {"subsample", "colsample_bytree", "colsample_bylevel", "colsample_bynode", "num_parallel_tree"}
-
-PARAMETERS = frozenset(_TREE | _GROWTH | _SAMPLING)
-"""Names in a configuration that go to XGBoost as they are."""
-
-DEFAULT_ROUNDS = 10
 _MODEL_FILE = "model.ubj"
 _KNOWN = PARAMETERS | frozenset(CHOICES) | {"class_weighting", "rounds_per_step"}
 
@@ -55,6 +50,7 @@ class _Matrix:
 
     inputs: Any
     labels: Labels
+    groups: pd.DataFrame
 
 
 def train(config: dict[str, Any], task: TrainingTask) -> None:
@@ -106,7 +102,8 @@ def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, spl
     matrix = _matrix(Preprocessor.from_json(state["preprocessing"]), table, task.threads)
     booster = _booster(_fixed_parameters(task), [])
     _load(booster, folder)
-    return scores(task.data, table.labels, _predict(booster, matrix, task.data))
+    predicted = _predict(booster, matrix, task.data)
+    return scores(task.data, table.labels, predicted) | gaps(task.data, table.labels, predicted, table.groups)
 
 
 def _fit(config: Config, task: TrainingTask, resume_from: Path | None) -> Iterator[Step]:
@@ -166,7 +163,8 @@ def _metrics(booster: Any, matrices: Mapping[str, _Matrix], task: TrainingTask, 
     validation = scores(task.data, held_out.labels, predicted)
     train = scores(task.data, trained.labels, _predict(booster, trained, task.data))
     always = "rmse" if task.data.task == "regression" else "log_loss"
-    return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
+    between = gaps(task.data, held_out.labels, predicted, held_out.groups)
+    return {**validation, **between, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
 
 
 def _predict(booster: Any, matrix: _Matrix, card: DataCard) -> Floats:
@@ -179,7 +177,7 @@ def _predict(booster: Any, matrix: _Matrix, card: DataCard) -> Floats:
 def _matrix(fitted: Preprocessor, table: Table, threads: int) -> _Matrix:
     values, types = fitted.apply(table.features)
     inputs = xgb.DMatrix(values, label=table.labels, feature_types=types, enable_categorical=True, nthread=threads)
-    return _Matrix(inputs, table.labels)
+    return _Matrix(inputs, table.labels, table.groups)
 
 
 def _booster(parameters: Mapping[str, Any], cached: list[Any]) -> Any:

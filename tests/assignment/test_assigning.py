@@ -11,7 +11,7 @@ from small_runs import DATA_CARD, MODEL_CARD, REQUEST
 
 from automl_gpt_ray.assignment.assigning import assign, check_assigned
 from automl_gpt_ray.assignment.choice import Candidate, OpenTask
-from automl_gpt_ray.assignment.open_job import assigned_job, is_open, load_open_job, read_open_job
+from automl_gpt_ray.assignment.open_job import assigned_jobs, is_open, load_open_job, read_open_job
 from automl_gpt_ray.assignment.reading import Matches, read_matches
 from automl_gpt_ray.assignment.registry import Registry, shipped
 from automl_gpt_ray.assignment.rules import admitted, refusals
@@ -252,11 +252,29 @@ def test_what_holds_for_all_and_what_a_task_says_itself(tmp_path):
     (tmp_path / "m" / "a.yaml").write_text(dump_yaml(MODEL_CARD))
     found = read_open_job(job(trials=9, model_cards="m", seed=4), "job.yaml", tmp_path)
     cards = Registry.read(found.folders)
-    loaded = [assigned_job(found, t, a, cards) for t, a in zip(found.tasks, assign(found.tasks, cards), strict=True)]
+    pairs = zip(found.tasks, assign(found.tasks, cards), strict=True)
+    loaded = [job for t, a in pairs for job in assigned_jobs(found, t, a, cards).values()]
     assert [(t.job.name, t.job.trials, t.job.seed) for t in loaded] == [("leaves", 9, 4), ("leaves-2", 3, 4)]
     assert loaded[0].model.name == "trees"
     changed = read_open_job(job(), "job.yaml", tmp_path, {"trials": 2})
     assert [t.values["trials"] for t in changed.tasks] == [2, 2]
+
+
+def test_several_models_may_be_tried_on_a_task(tmp_path):
+    (tmp_path / "m").mkdir()
+    for name in ("a", "b", "c"):
+        (tmp_path / "m" / f"{name}.yaml").write_text(dump_yaml({**MODEL_CARD, "name": name}))
+    tasks = [{"data_card": DATA_CARD, "models": 9}, {"data_card": DATA_CARD}, {"data_card": DATA_CARD, "models": 1}]
+    found = read_open_job(job(models=2, tasks=tasks, model_cards="m"), "job.yaml", tmp_path)
+    cards = Registry.read(found.folders)
+    pairs = zip(found.tasks, assign(found.tasks, cards), strict=True)
+    loaded = [assigned_jobs(found, t, a, cards) for t, a in pairs]
+    assert [list(jobs) for jobs in loaded] == [
+        ["leaves/a", "leaves/b", "leaves/c"],
+        ["leaves-2/a", "leaves-2/b"],
+        ["leaves-3"],
+    ]
+    assert {name: one.model.name for name, one in loaded[1].items()} == {"leaves-2/a": "a", "leaves-2/b": "b"}
 
 
 def test_the_folder_of_all_data_is_joined_with_each_tasks_place(tmp_path):
@@ -288,6 +306,8 @@ def test_one_data_card_and_no_model_is_an_open_job_too(tmp_path):
         ({"tasks": [{"data_card": DATA_CARD, "model_card": {"name": "x"}}]}, "model_card: structure"),
         ({"model_card": MODEL_CARD}, "must stand in a task"),
         ({"model_cards": 5}, "folder of Model Cards"),
+        ({"models": 0}, "whole number from 1 to 10"),
+        ({"models": True}, "whole number from 1 to 10"),
         ({"trials": 0}, r"tasks\[1\]|tasks\[0\]: trials"),
     ],
 )

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from small_runs import MAXIMISE, bare_brief, full_brief, made_history, proposed, trial
 
-from automl_gpt_ray.prompts.review import hot_names, review_prompt, review_schema
+from automl_gpt_ray.prompts.review import review_prompt, review_schema, revisable
 from automl_gpt_ray.prompts.tokens import estimated_tokens
 from automl_gpt_ray.records import History, LogPoint, PredictedLog, TrialState
 from automl_gpt_ray.review import Subject
@@ -33,7 +33,10 @@ def a_history(brief):
 
 
 def subjects(*names):
-    return [Subject(name, 3, LogPoint(8, 0.41, 0.3, 0.5) if name == "t2" else None) for name in names]
+    """The second trial is forecast, and may be revised."""
+    room = {"eta": (0.05, 1.0), "booster": None}
+    told = {"t2": Subject("t2", 3, LogPoint(8, 0.41, 0.3, 0.5), room)}
+    return [told.get(name) or Subject(name, 3) for name in names]
 
 
 def test_the_words_are_those_of_the_golden_file():
@@ -61,16 +64,22 @@ def test_a_trial_the_history_does_not_know_is_left_out():
     assert 'trial "ghost"' not in told
 
 
-def test_only_hot_hyperparameters_may_be_changed():
+def test_only_what_has_room_may_be_changed():
     brief = full_brief()
-    assert hot_names(brief) == ("eta",)
-    item = review_schema(brief, subjects("t2"))["properties"]["reviews"]["items"]
-    assert set(item["properties"]["changes"]["properties"]) == {"eta"}
+    item = review_schema(brief, subjects("t2", "t3"))["properties"]["reviews"]["items"]
+    assert set(item["properties"]["changes"]["properties"]) == {"eta", "booster"} == set(revisable(subjects("t2")))
     plain = bare_brief()
-    item = review_schema(plain, subjects("t2"))["properties"]["reviews"]["items"]
+    item = review_schema(plain, subjects("t3"))["properties"]["reviews"]["items"]
     assert "changes" not in item["properties"]
     assert "revise" not in item["properties"]["action"]["enum"]
-    assert "revise" not in conversation(review_prompt(plain, made_history(plain.space), subjects("t2")))
+    assert "revise" not in conversation(review_prompt(plain, made_history(plain.space), subjects("t3")))
+
+
+def test_it_says_how_far_a_revision_may_go():
+    brief = full_brief()
+    text = conversation(review_prompt(brief, a_history(brief), subjects("t2", "t3")))
+    assert text.count("may be revised to") == 1
+    assert 'may be revised to: "eta" 0.05 to 1' in text
 
 
 def test_a_limit_on_tokens_is_kept_by_telling_less():

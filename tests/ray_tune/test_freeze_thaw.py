@@ -36,10 +36,10 @@ def tuner(folder, search, scheduler, **options):
     )
 
 
-@pytest.mark.parametrize("gated", [True, False])
-def test_trials_freeze_and_thaw(local_ray, tmp_path, gated):
+@pytest.mark.parametrize("forecasts", ["earned", "trusted"])
+def test_trials_freeze_and_thaw(local_ray, tmp_path, forecasts):
     search = LLMSearch(max_steps=STEPS, journal=tmp_path / "run")
-    rule = SteeringRule(gated=gated, audit=0.0)
+    rule = SteeringRule(forecasts=forecasts, audit=0.0)
     grid = tuner(tmp_path, search, ReviewScheduler(search, rule=rule, time_attr="step")).fit()
     assert not grid.errors
     history = search.book.history()
@@ -53,7 +53,7 @@ def test_trials_freeze_and_thaw(local_ray, tmp_path, gated):
         assert [o.step for o in trial.observations] == list(range(1, trial.last_step + 1))
     assert all(d.reason and d.step for d in search.book.decisions if d.action in ("pause", "stop"))
     used = sum(trial.last_step for trial in history.trials)
-    assert used < STEPS * TRIALS or not gated  # trusted, it trains on while anything promises a little
+    assert used < STEPS * TRIALS or forecasts == "trusted"  # trusted, it trains on while anything promises a little
     assert {t.proposal.source for t in history.trials} <= {"default", "classical", "random"}
     search.close()
 

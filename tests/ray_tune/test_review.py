@@ -45,7 +45,7 @@ def quick(monkeypatch):
 @pytest.mark.usefixtures("quick")
 def test_a_review_stops_trials_that_run(local_ray, tmp_path):
     search = LLMSearch(Model(), max_steps=STEPS, journal=tmp_path / "run")
-    rule = SteeringRule(grace=8, audit=0.0, gated=False, review_every=2)
+    rule = SteeringRule(grace=8, audit=0.0, forecasts="trusted", review_every=2)
     grid = tuner(tmp_path, search, ReviewScheduler(search, rule=rule, time_attr="step")).fit()
     search.close()
     assert not grid.errors

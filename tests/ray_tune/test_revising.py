@@ -56,7 +56,7 @@ class Asks(tune.Callback):
 
 def fit(folder, trainable, step, changes, samples=1, space=(), failures=0, keep=None, **options):
     search = LLMSearch(default=DEFAULT, max_steps=STEPS, step_key="step", journal=folder / "run")
-    steering = SteeringRule(gated=True, audit=0.0, revise=RULE, grace=STEPS)
+    steering = SteeringRule(audit=0.0, revise=RULE, grace=STEPS)
     asks = Asks(search, step, changes, **options)
     grid = tune.Tuner(
         tune.with_resources(trainable, {"cpu": 1}),
@@ -217,7 +217,7 @@ def test_a_trial_that_reports_nan_goes_back_before_it_fails(local_ray, tmp_path)
 
 def test_trials_that_freeze_thaw_and_change_were_trained_with_what_the_journal_says(local_ray, tmp_path):
     search = LLMSearch(max_steps=STEPS, step_key="step", journal=tmp_path / "run")
-    steering = SteeringRule(gated=False, audit=0.0, revise=RevisionRule(hot=("opt/lr",), patience=2))
+    steering = SteeringRule(forecasts="trusted", audit=0.0, revise=RevisionRule(hot=("opt/lr",), patience=2))
     asks = AsksAll(search)
     grid = tune.Tuner(
         tune.with_resources(revisable, {"cpu": 1}),

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -15,7 +17,7 @@ from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.outcome import load_outcome
-from automl_gpt_ray.ray_tune.run_tasks import resume_tasks, run_tasks
+from automl_gpt_ray.ray_tune.run_tasks import best_models, resume_tasks, run_tasks
 from automl_gpt_ray.replay import replay
 from automl_gpt_ray.yaml_file import dump_yaml
 
@@ -51,6 +53,31 @@ def test_each_task_is_a_run_of_its_own(local_ray, two, tmp_path):
     assert "task wine: random_forest on wine" in lines
     assert replay(tmp_path / "job" / "wine").different == 0
     assert load_outcome(tmp_path / "job" / "iris") == outcomes["iris"]
+
+
+def test_two_models_on_a_task_are_two_runs_and_the_better_one_is_named(local_ray, two, tmp_path):
+    values = {**two, "tasks": two["tasks"][:1], "models": 2, "trials": 2}
+    outcomes = run_tasks(read_open_job(values), None, tmp_path / "job")
+    first, second = outcomes
+    assert {name.partition("/")[0] for name in outcomes} == {"iris"}
+    assert first != second
+    assert load_outcome(tmp_path / "job" / second) == outcomes[second]
+    better = max(outcomes, key=lambda n: outcomes[n].validation["accuracy"] * (1 if outcomes[n].mode == "max" else -1))
+    assert outcomes[better].metric == "accuracy"
+    assert outcomes[best_models(outcomes)["iris"]].validation["accuracy"] == outcomes[better].validation["accuracy"]
+    assert resume_tasks(tmp_path / "job") == outcomes
+    assert best_models({"iris": outcomes[first]}) == {}
+
+
+def test_a_model_that_breaks_a_limit_is_not_the_best():
+    def outcome(value, kept, mode="max"):
+        made = SimpleNamespace(metric="m", mode=mode, best_config={}, validation={"m": value})
+        return SimpleNamespace(**vars(made), limits=[SimpleNamespace(kept=kept)])
+
+    assert best_models({"t/a": outcome(0.9, False), "t/b": outcome(0.5, True)}) == {"t": "t/b"}
+    assert best_models({"t/a": outcome(0.9, None), "t/b": outcome(0.5, True)}) == {"t": "t/a"}
+    assert best_models({"t/a": outcome(0.9, True, "min"), "t/b": outcome(0.5, True, "min")}) == {"t": "t/b"}
+    assert best_models({"t/a": outcome(math.nan, True), "t/b": outcome(0.5, True)}) == {"t": "t/b"}
 
 
 def test_a_job_that_was_killed_between_two_tasks_goes_on(local_ray, two, tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
+import ray
 from ray import tune
 
 from automl_gpt_ray.live import live
@@ -39,7 +40,7 @@ def sometimes_broken(config):
         tune.report({"score": -abs(math.log10(config["lr"]) + 2) - 1 / step})
 
 
-def climbing(config):
+def climbing(config, turnstile=None):
     """Closes a share of the gap to its top at each of nine steps, from its checkpoint if it has one."""
     value, step = -10.0, 0
     checkpoint = tune.get_checkpoint()
@@ -49,6 +50,8 @@ def climbing(config):
     top = -((math.log10(config["lr"]) + 2) ** 2) - config["momentum"] / 10
     for now in range(step + 1, 10):
         value += (0.2 + 0.6 * config["momentum"]) * (top - value)
+        if turnstile:
+            ray.get(turnstile.pass_through.remote(tune.get_context().get_trial_id(), 1 + config["momentum"]))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "state.json").write_text(json.dumps([now, value]))
             # Seconds as a simulator counts them: what depends on them is the same there.

@@ -1,0 +1,34 @@
+"""Whether the cards of a job agree: what one asks for, the other must have."""
+
+from __future__ import annotations
+
+from automl_gpt_ray.cards.data_card import DataCard
+from automl_gpt_ray.cards.model_card import ModelCard
+from automl_gpt_ray.cards.request import Request
+from automl_gpt_ray.errors import Problem, shown
+from automl_gpt_ray.metrics import GAPS
+
+
+def mismatches(data: DataCard, model: ModelCard) -> list[Problem]:
+    """Return why a model cannot train on the data."""
+    problems = []
+    if data.task not in model.tasks:
+        rule = f"must serve the Data Card's task `{data.task}`"
+        problems.append(Problem("model_card", rule, f"tasks {model.tasks}", "choose another Model Card"))
+    if data.input_type not in model.input_types:
+        rule = f"must take the Data Card's input type `{data.input_type}`"
+        problems.append(Problem("model_card", rule, f"input types {model.input_types}", "choose another Model Card"))
+    return problems
+
+
+def ungrouped(data: DataCard, request: Request) -> list[Problem]:
+    """Return what is wrong with limits on gaps between groups: they are measured only where the card has groups."""
+    measured = {f"{gap}_{group}" for gap in GAPS[data.task == "regression"] for group in data.groups}
+    wrong = [
+        name
+        for name in request.constraints.metrics
+        if name.startswith(tuple(f"{gap}_" for kind in GAPS for gap in kind)) and name not in measured
+    ]
+    rule = f"must be one of those measured here ({', '.join(sorted(measured)) or 'none'})"
+    remedy = "name its column in the Data Card's `groups`"
+    return [Problem(f"request.constraints.metrics.{name}", rule, shown(name), remedy) for name in wrong]

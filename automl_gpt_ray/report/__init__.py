@@ -1,0 +1,1 @@
+"""The report of a run: one HTML file from its journal alone; no network, no other file."""

@@ -1,0 +1,30 @@
+"""`automl-gpt-ray report`: the report of a run, as one HTML file."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from automl_gpt_ray.errors import JobError, Problem
+
+
+def report(
+    run_dir: Annotated[Path, typer.Argument(help="Folder of a run, or of a job of several tasks.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="File to write; default: report.html in the run folder.")] = None,
+) -> None:
+    """Write one HTML file that shows a run: open it in any browser, send it to anybody; it needs no network.
+
+    A run that is still going on can be reported too.
+    """
+    from automl_gpt_ray.report.index import write_reports
+
+    try:
+        written = write_reports(run_dir, out)
+    except OSError as error:
+        rule = f"must be a file that can be written ({error.strerror})"
+        raise JobError("report", [Problem("--out", rule, str(error.filename), "name another with --out")]) from None
+    for path in written:
+        sys.stdout.write(f"{path} ({path.stat().st_size / 1e6:.2f} MB)\n")
