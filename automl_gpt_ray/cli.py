@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__, adopt_command, report_command, result_commands
+from automl_gpt_ray import __version__, adopt_command, jobs_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -60,8 +60,8 @@ def run(
     no_llm: NoLLM = False,
     seed: Seed = None,
     settings: Settings = None,
-    run_dir: Annotated[Path | None, typer.Option(help="Folder of this run; default: a new one in `runs`.")] = None,
-    resume: Annotated[Path | None, typer.Option(help="Carry on the run in this folder; needs no job file.")] = None,
+    run_dir: Annotated[str | None, typer.Option(help="Folder or URI of this run; default: one in `runs`.")] = None,
+    resume: Annotated[str | None, typer.Option(help="Carry on the run in this folder or URI; needs no job.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print outcome.json; progress goes to stderr.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress lines.")] = False,
 ) -> None:
@@ -75,12 +75,14 @@ def run(
     console = _console(stderr=json)
     from automl_gpt_ray import tasks_command
     from automl_gpt_ray.live_view import progress_view
+    from automl_gpt_ray.ray_tune.run_place import brought
 
     tell = progress_view(console, quiet)
 
-    if tasks_command.wants(job, resume, overrides):
-        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, resume, json, tell))
-    loaded = _load(job, overrides) if resume is None else _saved(resume, job, run_dir, overrides)
+    folder = brought(resume) if resume else None
+    if tasks_command.wants(job, folder, overrides):
+        raise typer.Exit(tasks_command.run(console, job, overrides, run_dir, folder, json, tell))
+    loaded = _load(job, overrides) if folder is None else _saved(folder, job, run_dir, overrides)
 
     from automl_gpt_ray.ray_tune.configured_llm import configured
     from automl_gpt_ray.ray_tune.run import resume as resume_job
@@ -145,17 +147,21 @@ def assign(
 
 @app.command()
 def feedback(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)],
+    run_dir: Annotated[str, typer.Argument(help="Folder of a run; with --address, a job's id.", show_default=False)],
     text: Annotated[str, typer.Argument(help="What to tell its advisors; nothing shows what came of it so far.")] = "",
     fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of all further proposals.")] = None,
     narrow: Annotated[list[str] | None, typer.Option(help="NAME=LOW:HIGH of all further proposals.")] = None,
     free: Annotated[list[str] | None, typer.Option(help="NAME of which earlier hints hold no longer.")] = None,
+    address: Annotated[str | None, typer.Option(help="Job server of a submitted job, e.g. http://head:8265.")] = None,
 ) -> None:
     """Tell a run something while it goes on; without words or hints, show what came of what was said."""
     from automl_gpt_ray.feedback_command import came_of, say, show
 
     given = text or fix or narrow or free
-    show([say(run_dir, text, fix or (), narrow or (), free or ())] if given else came_of(run_dir))
+    if address:
+        show([jobs_command.feedback(run_dir, address, text, (fix, narrow, free))])
+    else:
+        show([say(Path(run_dir), text, fix or (), narrow or (), free or ())] if given else came_of(Path(run_dir)))
 
 
 @app.command()
@@ -199,6 +205,10 @@ def _version(version: Annotated[bool, typer.Option("--version", help="Print the 
         raise typer.Exit
 
 
+for command in jobs_command.COMMANDS:
+    app.command()(command)
+
+
 def main() -> NoReturn:
     """Run the command line; a mistake of the user's ends in one message and exit code 2."""
     try:
@@ -229,7 +239,7 @@ def _load(job: Path | None, overrides: dict[str, Any]) -> LoadedJob:
     return load_job(job, overrides)
 
 
-def _saved(folder: Path, job: Path | None, run_dir: Path | None, overrides: dict[str, Any]) -> LoadedJob:
+def _saved(folder: Path, job: Path | None, run_dir: str | None, overrides: dict[str, Any]) -> LoadedJob:
     from automl_gpt_ray.job_file import saved_job
 
     for field, given in (("JOB", job), ("--run-dir", run_dir)):
@@ -260,21 +270,10 @@ def _overrides(
         "seed": seed,
     }
     overrides: dict[str, Any] = {key: value for key, value in given.items() if value is not None}
-    for setting in settings or []:
-        key, value = _setting(setting)
-        overrides[key] = value
+    overrides |= jobs_command.overrides(settings)
     if no_llm:
         overrides["llm"] = None
     return overrides
-
-
-def _setting(text: str) -> tuple[str, Any]:
-    from automl_gpt_ray.yaml_file import parse_yaml
-
-    key, equals, _ = text.partition("=")
-    if not equals or not key:
-        raise JobError("--set", [Problem("--set", "must be KEY=VALUE", text, "write --set scheduler.type=asha")])
-    return key, parse_yaml(f"value: {text[len(key) + 1 :]}", "--set", JobError)["value"]
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, show
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
+from automl_gpt_ray.storage import is_uri
 from automl_gpt_ray.tracking_options import TrackingOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
@@ -40,7 +41,7 @@ _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class LLMOptions(BaseModel):
-    """Which language model is in charge. Keys come from the environment, never from this file.
+    """Which language model is in charge. Keys come from the environment or a file, never from this file.
 
     Attributes:
         model: Name the server knows; for `local`, a hub id or a folder.
@@ -49,6 +50,7 @@ class LLMOptions(BaseModel):
         gpus: GPUs of that actor; may be a fraction.
         base_url: An OpenAI-compatible server; None for OpenAI itself.
         api_key_env: Environment variable that holds the key; local servers need none.
+        api_key_file: File that holds the key instead, on the machine of the driver (a mounted secret).
         timeout_s: Longest wait for one reply, in seconds.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
@@ -60,6 +62,8 @@ class LLMOptions(BaseModel):
         on_outage: While the model cannot be asked: `classical` carries on with the other advisors, `wait`
             starts no proposal but the model's, `fail` ends the run and keeps its results.
         wait_s: Longest wait for one outage, in seconds; then the other advisors carry on.
+        wait_healthy_s: Seconds that a run waits at its start for the server at `base_url` to answer; then it ends
+            before anything is trained. None does not wait.
     """
 
     model_config = _STRICT
@@ -70,6 +74,7 @@ class LLMOptions(BaseModel):
     gpus: float = Field(default=0.0, ge=0)
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
+    api_key_file: str | None = Field(default=None, min_length=1)
     timeout_s: float = Field(default=60.0, gt=0)
     temperature: float | None = Field(default=None, ge=0)
     max_tokens: int | None = Field(default=None, ge=1)
@@ -79,6 +84,7 @@ class LLMOptions(BaseModel):
     replay: bool = False
     on_outage: Literal["classical", "wait", "fail"] = "classical"
     wait_s: float | None = Field(default=None, gt=0)
+    wait_healthy_s: float | None = Field(default=None, gt=0)
 
     @field_validator("base_url")
     @classmethod
@@ -101,7 +107,7 @@ class Resources(BaseModel):
 
 
 class DataOptions(BaseModel):
-    """Where the data lies on this machine or cluster; replaces the Data Card's path."""
+    """Where the data lies on this machine, on every node of a cluster, or by a URI; replaces the Data Card's path."""
 
     model_config = _STRICT
 
@@ -130,7 +136,8 @@ class Job(BaseModel):
             together, before it is scored on test data. The trainable must take a `task`.
         retries: Restarts of a trial whose worker died.
         reuse_actors: Whether one worker process trains several trials, one after the other: seconds
-            saved on each, at the price of what a trainable leaves behind in its process.
+            saved on each, at the price of what a trainable leaves behind in its process. None: not on a
+            cluster, where Ray would fail the next trial of a worker whose node has died.
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
         tracking: Experiment trackers that follow the trials.
         seed: Of splits, weights and samplers.
@@ -156,7 +163,7 @@ class Job(BaseModel):
     resources: Resources = Field(default_factory=Resources)
     refit: bool = False
     retries: int = Field(default=0, ge=0)
-    reuse_actors: bool = True
+    reuse_actors: bool | None = None
     experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
     tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     seed: int = Field(default=0, ge=0)
@@ -276,8 +283,8 @@ def _placed(data: DataCard, job: Job) -> DataCard:
     if job.data.path is None or data.load is None:
         return data
     # Given on the command line or in the job: relative to where the person stands.
-    path = Path(job.data.path).expanduser().absolute()
-    return data.model_copy(update={"load": data.load.model_copy(update={"path": str(path)})})
+    path = job.data.path if is_uri(job.data.path) else str(Path(job.data.path).expanduser().absolute())
+    return data.model_copy(update={"load": data.load.model_copy(update={"path": path})})
 
 
 __all__ = ["InputError", "Job", "LLMOptions", "LoadedJob", "load_job", "read_job"]

@@ -27,9 +27,7 @@ def say(folder: Path, text: str, fix: Iterable[str], narrow: Iterable[str], free
     Raises:
         JobError: The folder holds no run, or a hint cannot be followed: nothing was left.
     """
-    book = _book(folder)
-    fixed, narrowed = (dict(map(_fixed, fix)), dict(map(_narrowed, narrow)))
-    said = Feedback("", text, fixed, narrowed, tuple(free))
+    book, said = _book(folder), remark(text, fix, narrow, free)
     space = Brief.from_dict(book.started.brief).space if book.started and book.started.brief else None
     problems = hint_problems(said, space) if space else []
     if problems:
@@ -38,6 +36,11 @@ def say(folder: Path, text: str, fix: Iterable[str], narrow: Iterable[str], free
     if book.ended:
         return f"feedback {made.id}: the run has ended; it will know of this when it is resumed"
     return f"feedback {made.id}: the run will know of it within seconds"
+
+
+def remark(text: str, fix: Iterable[str], narrow: Iterable[str], free: Iterable[str]) -> Feedback:
+    """Return what a person said; JobError where a hint is not written as one."""
+    return Feedback("", text, dict(map(_fixed, fix)), dict(map(_narrowed, narrow)), tuple(free))
 
 
 def came_of(folder: Path) -> list[str]:

@@ -137,7 +137,7 @@ def summarise(
     book: Book,
     *,
     name: str,
-    run_dir: Path,
+    run_dir: str | Path,
     wall_seconds: float,
     ended_by: str,
     journal: Path,

@@ -32,7 +32,7 @@ def run(
     console: Console,
     job: Path | None,
     overrides: dict[str, Any],
-    run_dir: Path | None,
+    run_dir: str | Path | None,
     resume: Path | None,
     json: bool,
     tell: Tell | None,

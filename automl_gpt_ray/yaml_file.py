@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from automl_gpt_ray.errors import InputError, Problem, problems_of, shown
+from automl_gpt_ray.errors import InputError, JobError, Problem, problems_of, shown
 
 Record = TypeVar("Record", bound=BaseModel)
 
@@ -70,6 +70,14 @@ def parse_yaml(text: str, source: str, error: type[InputError]) -> dict[str, Any
     if not isinstance(value, dict):
         raise error(source, [Problem("(file)", "must be a mapping of keys to values", shown(value))])
     return value
+
+
+def setting(text: str) -> tuple[str, Any]:
+    """Return the dotted key and the value of a `--set KEY=VALUE`; JobError where it is none."""
+    key, equals, _ = text.partition("=")
+    if not equals or not key:
+        raise JobError("--set", [Problem("--set", "must be KEY=VALUE", text, "write --set scheduler.type=asha")])
+    return key, parse_yaml(f"value: {text[len(key) + 1 :]}", "--set", JobError)["value"]
 
 
 def dump_yaml(value: dict[str, Any]) -> str:

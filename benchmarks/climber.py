@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import ray
 from ray import tune
 
 STEPS = 8
@@ -16,14 +17,15 @@ STEP_S = 0.2
 
 
 def train(config: Mapping[str, Any]) -> None:
-    """Approach -(log10(lr) + 2)^2 in eight steps of a fifth of a second; `began` tells where this start began."""
+    """Approach -(log10(lr) + 2)^2 in eight steps of `pause` seconds; `began` and `node` tell where it stands."""
     start = _restored()
+    node = int(ray.get_runtime_context().get_node_id()[:6], 16)
     top = -((math.log10(config["lr"]) + 2) ** 2)
     for step in range(start + 1, STEPS + 1):
-        time.sleep(STEP_S)
+        time.sleep(config.get("pause", STEP_S))
         with tempfile.TemporaryDirectory() as folder:
             (Path(folder) / "step.txt").write_text(str(step), encoding="utf-8")
-            report = {"score": top - 1 / step, "step": step, "began": start}
+            report = {"score": top - 1 / step, "step": step, "began": start, "node": node}
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from small_runs import DATA_CARD, MODEL_CARD, REQUEST
 
-from automl_gpt_ray.cli import _overrides, _setting
+from automl_gpt_ray.cli import _overrides
 from automl_gpt_ray.config import load_job, read_job
 from automl_gpt_ray.errors import InputError, JobError
-from automl_gpt_ray.yaml_file import dump_yaml
+from automl_gpt_ray.yaml_file import dump_yaml, setting
 
 JOB = {"name": "leaves", "data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5}
 
@@ -211,13 +211,13 @@ def test_the_data_path_replaces_the_cards(tmp_path, monkeypatch):
     ],
 )
 def test_settings_of_the_command_line(text, key, value):
-    assert _setting(text) == (key, value)
+    assert setting(text) == (key, value)
 
 
 @pytest.mark.parametrize("text", ["trials", "", "=5", "a=[1", "a=b: c", "a={"])
 def test_settings_that_are_none(text):
     with pytest.raises(JobError, match="--set"):
-        _setting(text)
+        setting(text)
 
 
 def test_command_line_values_become_overrides():

@@ -6,6 +6,7 @@ nothing needs saving. What Optuna is told:
 * a completed trial: its best value;
 * an early-stopped trial: PRUNED, with its value at the step it reached, never as complete;
 * a failed trial: PRUNED without a value, which TPE ranks below everything (a FAIL would be forgotten);
+* one whose worker or node died: not at all, for that says nothing of its configuration;
 * running and queued configurations: RUNNING, so that `constant_liar` keeps new ones away from them.
 """
 
@@ -38,6 +39,8 @@ from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecor
 from automl_gpt_ray.space import SearchSpace
 
 SOURCE = "classical"
+LOST = "lost"
+"""The class of failure of a trial whose worker or node died, see `ray_tune.failure`."""
 SamplerName = Literal["tpe", "gp", "random"]
 # Rebuilding a larger study holds the interpreter for longer than Ray's event loop can wait, and teaches the
 # sampler little: the best and the latest are kept.
@@ -130,6 +133,8 @@ class ClassicalAdvisor:
         return trials + [self._running(proposal.config) for proposal in history.pending]
 
     def _frozen(self, trial: TrialRecord, history: History) -> FrozenTrial | None:
+        if trial.state is TrialState.FAILED and trial.failure == LOST:
+            return None
         if not trial.state.ended:
             return self._running(trial.config)
         value, broken = trial.value(history.objective), self._constraints(trial, history)

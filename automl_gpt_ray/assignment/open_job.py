@@ -22,6 +22,7 @@ from automl_gpt_ray.assignment.registry import Registry, shipped
 from automl_gpt_ray.cards import DataCard, load_model_card, parse_model_card
 from automl_gpt_ray.config import Job, LoadedJob, override, read_card, read_job
 from automl_gpt_ray.errors import CardError, JobError, Problem, shown
+from automl_gpt_ray.storage import is_uri, joined
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 MAX_TASKS = 50
@@ -166,7 +167,11 @@ def _placed(item: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, 
     """Return the overrides with `data.path`, the folder of all data, joined with the task's own place in it."""
     below = item["data"].get("path") if isinstance(item.get("data"), dict) else None
     root = overrides.get("data.path")
-    return {**overrides, "data.path": str(Path(root) / below)} if root and isinstance(below, str) else dict(overrides)
+    return {**overrides, "data.path": _below(root, below)} if root and isinstance(below, str) else dict(overrides)
+
+
+def _below(root: str, name: str) -> str:
+    return joined(root, name) if is_uri(root) else str(Path(root) / name)
 
 
 def _named(card: Any, folder: Path, problems: list[Problem]) -> str:

@@ -197,7 +197,7 @@ class DataCard(BaseModel):
 
     def resolved(self, folder: Path) -> DataCard:
         """Return this card with a relative `load.path` made absolute below `folder`."""
-        if self.load is None or self.load.path is None:
+        if self.load is None or self.load.path is None or "://" in self.load.path:
             return self
         path = Path(self.load.path).expanduser()
         absolute = path if path.is_absolute() else (folder / path).resolve()

@@ -8,6 +8,7 @@ from automl_gpt_ray.config import LLMOptions
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.recorded import Recorded
+from automl_gpt_ray.llm.redaction import key_in
 from automl_gpt_ray.llm.retrying import Retrying
 from automl_gpt_ray.llm.transformers_client import TransformersClient
 
@@ -41,10 +42,13 @@ def local(options: LLMOptions) -> LLMClient:
 
 
 def _served(options: LLMOptions) -> LLMClient:
+    if options.api_key_file:
+        key_in(options.api_key_file)  # known from now on, so that no journal opened later holds it
     return OpenAIClient(
         options.model,
         base_url=options.base_url,
         api_key_env=options.api_key_env,
+        api_key_file=options.api_key_file,
         timeout_s=options.timeout_s,
         temperature=options.temperature,
         max_tokens=options.max_tokens,

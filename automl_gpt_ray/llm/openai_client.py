@@ -12,6 +12,7 @@ import os
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Literal, final
 from urllib.parse import urlsplit
 
@@ -19,7 +20,7 @@ from automl_gpt_ray.errors import JobError, LLMError, LLMUnavailable, Problem, s
 from automl_gpt_ray.llm.chat_reply import BadReply, decoded, message_of, read_reply
 from automl_gpt_ray.llm.deadline import DeadlinePassed, within
 from automl_gpt_ray.llm.dialect import Dialect
-from automl_gpt_ray.llm.redaction import redact
+from automl_gpt_ray.llm.redaction import key_in, redact
 from automl_gpt_ray.llm.server_errors import Asked
 from automl_gpt_ray.records import Completion, JsonSchema, Prompt
 
@@ -47,6 +48,8 @@ class OpenAIClient:
         base_url: Server, with its `/v1`; None for OpenAI's own.
         api_key_env: Environment variable that holds the key; read at each call, never stored. Where
             it is set its value is sent to `base_url`, so give a server of your own its own variable.
+        api_key_file: File that holds the key, in place of the variable; read at each call, so that a secret
+            that is renewed takes effect.
         timeout_s: Seconds for a whole call, up to the last byte and over every attempt at finding
             the server's dialect.
         temperature: Sampling temperature, 0 or more; None leaves it to the server.
@@ -66,6 +69,7 @@ class OpenAIClient:
         base_url: str | None = None,
         *,
         api_key_env: str = "OPENAI_API_KEY",
+        api_key_file: str | None = None,
         timeout_s: float = 60.0,
         temperature: float | None = None,
         max_tokens: int | None = None,
@@ -75,7 +79,7 @@ class OpenAIClient:
         _check(model, base_url, timeout_s, structured)
         self.model = model
         self.base_url = base_url or OPENAI_URL
-        self.api_key_env = api_key_env
+        self.api_key_env, self.api_key_file = api_key_env, api_key_file
         self.timeout_s = timeout_s
         self._settings = (temperature, max_tokens)
         self._extra = dict(extra or {})
@@ -123,8 +127,11 @@ class OpenAIClient:
         return outcome
 
     def _asked(self) -> Asked:
-        key = os.environ.get(self.api_key_env, "").strip()
-        return Asked(_host(self.base_url), self.model, self.api_key_env, (key,) if key else ())
+        if self.api_key_file:
+            key, source = key_in(self.api_key_file), str(Path(self.api_key_file).absolute())
+        else:
+            key, source = os.environ.get(self.api_key_env, "").strip(), self.api_key_env
+        return Asked(_host(self.base_url), self.model, source, (key,) if key else ())
 
     def _request(self, prompt: Prompt, schema: JsonSchema | None, dialect: Dialect) -> dict[str, Any]:
         temperature, max_tokens = self._settings

@@ -9,12 +9,16 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from urllib.parse import quote
 
 REDACTED = "[redacted]"
 
 _SHORT = 8
 """A secret shorter than this is removed as a whole word only, or "abc" would eat into prose."""
+
+_READ: set[str] = set()
+"""Keys that this process has read from files."""
 
 _SECRET_NAME = re.compile(r"(KEY|TOKEN|SECRET|PASSWORD|PASSWD|CREDENTIALS?)$", re.IGNORECASE)
 
@@ -45,16 +49,28 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
     return text
 
 
+def key_in(file: str) -> str:
+    """Return the key that a file holds, empty where it cannot be read; from now on it is one of `secrets_in`."""
+    try:
+        key = Path(file).expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        return ""
+    if key:
+        _READ.add(key)
+    return key
+
+
 def secrets_in(environment: Mapping[str, str] | None = None) -> tuple[str, ...]:
-    """Return the values of variables named like secrets (`…_KEY`, `…_TOKEN`, `…_PASSWORD`).
+    """Return the values of variables named like secrets (`…_KEY`, `…_TOKEN`, `…_PASSWORD`), and of files read.
 
     Values under eight characters are left out: such variables often hold a flag or a file name.
 
     Args:
-        environment: Where to look; the process's own environment by default.
+        environment: Where to look; by default the process's own environment, and the keys of `key_in`.
     """
     found = os.environ if environment is None else environment
-    return tuple(value for name, value in found.items() if _SECRET_NAME.search(name) and len(value) >= _SHORT)
+    known = () if environment is not None else sorted(_READ)
+    return (*(v for name, v in found.items() if _SECRET_NAME.search(name) and len(v) >= _SHORT), *known)
 
 
 def _without(text: str, secret: str) -> str:

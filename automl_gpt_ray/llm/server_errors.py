@@ -38,7 +38,7 @@ class Asked:
     Attributes:
         host: Host and port of the server.
         model: The model's name.
-        key_name: Environment variable that holds the key.
+        key_name: Environment variable that holds the key, or the path of the file that does.
         secrets: Values never to be shown; not part of the repr either.
     """
 
@@ -72,9 +72,13 @@ class Asked:
     def no_key(self) -> LLMRejected:
         """Return the error for a server that needs a key when there is none."""
         return LLMRejected(
-            f"{self._who()} needs a key: the environment variable `{self.key_name}` is not set."
-            " Set it, or name a server of your own in `llm.base_url`."
+            f"{self._who()} needs a key: {self._absent()}. Set it, or name a server of your own in `llm.base_url`."
         )
+
+    def _absent(self) -> str:
+        if "/" in self.key_name:
+            return f"the file `{self.key_name}` holds none that can be read"
+        return f"the environment variable `{self.key_name}` is not set"
 
     def refused(self, status: int, body: Any, headers: Mapping[str, str]) -> LLMError:
         """Return the error for an error status.

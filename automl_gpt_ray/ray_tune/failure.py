@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
@@ -17,10 +19,26 @@ def failure_of(trial: Trial) -> tuple[str, str]:
     Classes: `nan`, `oom`, `timeout` and `error` depend on the configuration; `lost` means that the
     worker or its node died, which says nothing about the configuration.
     """
-    error = trial.get_pickled_error()
+    error = trial.get_pickled_error() or _brought(trial)
     if error is None:
         return "error", "no reason was recorded"
     return classify(error)
+
+
+def _brought(trial: Trial) -> BaseException | None:
+    """Return the error that Ray has written here and looks for in a bucket, where it brings it later."""
+    here, storage = trial.pickled_error_file, trial.storage
+    if not here or storage is None or not Path(here).exists():
+        return None
+    try:
+        storage.storage_filesystem.create_dir(storage.trial_fs_path, recursive=True)
+        path = f"{storage.trial_fs_path}/{trial.run_metadata.pickled_error_filename}"
+        with storage.storage_filesystem.open_output_stream(path) as stream:
+            stream.write(Path(here).read_bytes())
+    except OSError:
+        return None
+    found: BaseException | None = trial.get_pickled_error()
+    return found
 
 
 def classify(error: BaseException) -> tuple[str, str]:
@@ -33,7 +51,7 @@ def classify(error: BaseException) -> tuple[str, str]:
     text = f"{type(cause).__name__}: {cause}"
     if isinstance(cause, OutOfMemoryError | MemoryError) or any(sign in text.lower() for sign in _OOM):
         return "oom", _short(text)
-    if isinstance(cause, RayActorError):
+    if isinstance(cause, RayActorError):  # also where its node died too often, see `enduring`
         return "lost", _short(text)
     return "error", _short(text)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 from ray.tune import RunConfig, TuneConfig, Tuner
 
@@ -18,23 +18,24 @@ from automl_gpt_ray.ray_tune.failure import classify
 from automl_gpt_ray.ray_tune.fit import folder_name, time_attr
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.run_place import RunPlace
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.trial import bind, score
 from automl_gpt_ray.records import TrialRecord
 from automl_gpt_ray.scorekeeper import Scorekeeper
 
 
-def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, tell: Tell | None) -> Outcome:
+def finish(prepared: Prepared, searcher: LLMSearch, place: RunPlace, began: float, tell: Tell | None) -> Outcome:
     """Score the best trial, write down what came of the run, and return it."""
     book, limits = searcher.book, searcher.limits
     used, ended_by = limits.used(), limits.ended_by
     best = book.history().best
-    checkpoint = best_checkpoint(book, best) if best else None
+    checkpoint = best_checkpoint(book, best, place) if best else None
     if best and checkpoint:
         connect(prepared.loaded)  # a run that was resumed after its last trial is not connected yet
-    refitted = _refit(prepared, best, folder, tell) if best and checkpoint and prepared.loaded.job.refit else None
+    refitted = _refit(prepared, best, place, tell) if best and checkpoint and prepared.loaded.job.refit else None
     checkpoint = refitted or checkpoint
-    test, note = _test(prepared, best, checkpoint, tell)
+    test, note = _test(prepared, best, place.checkpoint(checkpoint) if checkpoint else None, tell)
     if test is not None and best is not None:
         book.record(Tested(best.id, test))
     scored = book.history().objective, book.history().max_step
@@ -43,33 +44,33 @@ def finish(prepared: Prepared, searcher: LLMSearch, folder: Path, began: float, 
         outcome = summarise(
             book,
             name=prepared.loaded.job.name,
-            run_dir=folder,
+            run_dir=place.storage.name if place.mirrored else place.folder,
             wall_seconds=time.time() - began,
             ended_by=ended_by,
             failed=limits.failed,
             budget=prepared.loaded.job.limits,
             used=used,
             journal=searcher.book_path,
-            checkpoint=str(checkpoint) if checkpoint else None,
+            checkpoint=place.named(checkpoint) if checkpoint else None,
             refitted=refitted is not None,
             test=test,
             test_note=note,
             forecasts=Scorekeeper.of((e.event for e in read_journal(searcher.book_path)), *scored).scores(),
         )
-    outcome.save(folder)
-    remember(prepared.loaded.job, folder, tell)
+    outcome.save(place.folder)
+    remember(prepared.loaded.job, place.folder, tell)
     return outcome
 
 
-def best_checkpoint(book: Book, trial: TrialRecord) -> Path | None:
+def best_checkpoint(book: Book, trial: TrialRecord, place: RunPlace) -> str | None:
     """Return the trial's checkpoint of the best value among those still there; the earliest on a tie."""
-    objective, kept = book.objective, {s: Path(p) for s, p in book.checkpoints(trial.id).items() if Path(p).exists()}
+    objective, kept = book.objective, {s: p for s, p in book.checkpoints(trial.id).items() if place.exists(p)}
     values = dict(trial.curve(objective.metric))
     top = objective.best(values.get(step) for step in kept)
     return next((path for step, path in sorted(kept.items()) if values.get(step) == top), None)
 
 
-def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | None) -> Path | None:
+def _refit(prepared: Prepared, best: TrialRecord, place: RunPlace, tell: Tell | None) -> str | None:
     """Train the best configuration on training and validation data, up to its best step.
 
     A trial of its own under Tune, so that its checkpoint travels like any other. Returns the checkpoint,
@@ -83,23 +84,23 @@ def _refit(prepared: Prepared, best: TrialRecord, folder: Path, tell: Tell | Non
         bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
         param_space=dict(best.lineage.config(best.proposal.config, step)),
         tune_config=TuneConfig(trial_dirname_creator=folder_name),
-        run_config=RunConfig(name=_unused(folder, "refit"), storage_path=str(folder), verbose=0, stop=stop),
+        run_config=RunConfig(name=_unused(place, "refit"), storage_path=place.storage.name, verbose=0, stop=stop),
     )
     result = tuner.fit()[0]
     if result.error or result.checkpoint is None:
         if tell:
             tell(f"WARNING: that failed ({classify(result.error)[1] if result.error else 'no checkpoint'})")
         return None
-    return Path(result.checkpoint.path)
+    return str(result.checkpoint.path)
 
 
-def _unused(folder: Path, name: str) -> str:
+def _unused(place: RunPlace, name: str) -> str:
     # A driver killed while it refitted leaves a folder behind.
-    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if not (folder / n).exists())
+    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if not (place.storage / n).exists())
 
 
 def _test(
-    prepared: Prepared, best: TrialRecord | None, checkpoint: Path | None, tell: Tell | None
+    prepared: Prepared, best: TrialRecord | None, checkpoint: Any, tell: Tell | None
 ) -> tuple[dict[str, float] | None, str]:
     """Score the best checkpoint on held-out test data, once; return (metrics, why there are none)."""
     if best is None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from pathlib import Path
 
+import ray
 from ray import tune
 from ray.tune import CheckpointConfig
 from ray.tune.experiment import Trial
@@ -15,9 +15,11 @@ from ray.tune.stopper import CombinedStopper
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
+from automl_gpt_ray.ray_tune.enduring import Enduring
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
+from automl_gpt_ray.ray_tune.run_place import EXPERIMENT, RunPlace
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
@@ -27,20 +29,20 @@ from automl_gpt_ray.ray_tune.trial import bind
 from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
-EXPERIMENT = "ray"
 SNAPSHOT_S = "1"
 
 
-def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | None) -> None:
+def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     """Run the trials of a job to their end; those that a killed driver left behind go on where they stood."""
+    _warn(place, tell)
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
     # What Ray's snapshot does not know is trained again: let it be at most a second old.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
         bind(prepared.trainable, prepared.task, job.resources),
         name=EXPERIMENT,
-        storage_path=str(folder),
-        resume=_resumable(folder, searcher),
+        storage_path=place.storage.name,
+        resume=_resumable(place, searcher),
         metric=objective.metric,
         mode=objective.mode,
         num_samples=-1,  # the searcher counts: Ray's own count lags after a restore, and cannot grow with the job
@@ -50,16 +52,23 @@ def search(prepared: Prepared, searcher: LLMSearch, folder: Path, tell: Tell | N
         # It counts paused trials too, so a scheduler that pauses counts for itself.
         max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
-        reuse_actors=job.reuse_actors,
+        reuse_actors=not _elsewhere(job) if job.reuse_actors is None else job.reuse_actors,
         trial_dirname_creator=folder_name,
         verbose=0,
-        callbacks=[Progress(searcher, tell, job.trials), *trackers(job, searcher)],
+        callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
         max_failures=job.retries,
         raise_on_failed_trial=False,
         checkpoint_config=CheckpointConfig(
             num_to_keep=1, checkpoint_score_attribute=objective.metric, checkpoint_score_order=objective.mode
         ),
     )
+
+
+def _warn(place: RunPlace, tell: Tell | None) -> None:
+    nodes = sum(bool(node["Alive"]) for node in ray.nodes())  # type: ignore[no-untyped-call]
+    if tell and nodes > 1 and not place.mirrored:
+        told = f"the cluster has {nodes} nodes and storage_path is a path: it must be a folder that all of them share"
+        tell(f"WARNING: {told}, or name a URI")
 
 
 def folder_name(trial: Trial) -> str:
@@ -115,20 +124,20 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
     )
 
 
-def newest_checkpoint(book: Book, trial_id: str) -> Path | None:
+def newest_checkpoint(book: Book, place: RunPlace, trial_id: str) -> str | None:
     """Return the latest checkpoint of a trial that is still there, None where there is none."""
     kept = sorted(book.checkpoints(trial_id).items(), reverse=True)
-    return next((path for _, name in kept if (path := Path(name)).exists()), None)
+    return next((path for _, path in kept if place.exists(path)), None)
 
 
-def _resumable(folder: Path, searcher: LLMSearch) -> bool:
+def _resumable(place: RunPlace, searcher: LLMSearch) -> bool:
     """Return whether Ray has trials to resume; where it has none, what was under way starts anew."""
-    known = known_trials(folder / EXPERIMENT) or {}
+    known = known_trials(place.ray) or {}
     under_way = {trial.id for trial in searcher.book.history().trials if not trial.state.ended}
     if not under_way & {trial for trial, ended in known.items() if not ended}:
         searcher.reconcile({})
         return False
-    mend_checkpoints(folder / EXPERIMENT, partial(newest_checkpoint, searcher.book))
+    mend_checkpoints(place.ray, partial(newest_checkpoint, searcher.book, place))
     return True
 
 
@@ -137,7 +146,12 @@ def _slots(job: Job) -> int | None:
 
     None on somebody's cluster, which may grow while we run.
     """
-    if job.address or os.environ.get("RAY_ADDRESS"):
+    if _elsewhere(job):
         return None
     needed = {"CPU": job.resources.cpu, "GPU": job.resources.gpu}
     return fitting({name: amount for name, amount in needed.items() if amount})
+
+
+def _elsewhere(job: Job) -> bool:
+    """Return whether the run is on somebody's cluster and not on a Ray of its own."""
+    return bool(job.address or os.environ.get("RAY_ADDRESS"))

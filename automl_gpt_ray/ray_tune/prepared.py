@@ -9,6 +9,7 @@ from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.ray_tune.tracking import check_trackers
 from automl_gpt_ray.ray_tune.trial import Evaluate, Trainable, load_evaluate, load_trainable
+from automl_gpt_ray.staging import staged_card
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.task import TrainingTask
 
@@ -36,7 +37,7 @@ def prepare(loaded: LoadedJob) -> Prepared:
     if job.refit and "task" not in inspect.signature(trainable).parameters:
         rule = f"`{loaded.model.trainable}` must take a second parameter `task` to be refitted"
         raise JobError(loaded.source, [Problem("refit", rule, "true", "set `refit: false`")])
-    sizes = check_data(loaded.data, job.seed)
+    sizes = check_data(staged_card(loaded.data), job.seed)
     data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
     loaded = replace(loaded, data=data)
     brief = loaded.brief

@@ -103,6 +103,11 @@ class Progress(Callback):
         if record is not None:
             self._say(f"{self._name(trial)} {self._result(record)}")
 
+    def on_trial_recover(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
+        """Say that the trial goes on elsewhere."""
+        kind, message = failure_of(trial)
+        self._say(f"{self._name(trial)} begins again at its last checkpoint ({kind}): {message}")
+
     def on_trial_error(self, iteration: int, trials: list[Trial], trial: Trial, **info: Any) -> None:
         """Write down and say why the trial failed."""
         kind, message = failure_of(trial)

@@ -12,28 +12,33 @@ moment it is known, so a run that was killed goes on from there:
 from __future__ import annotations
 
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from automl_gpt_ray import __version__
 from automl_gpt_ray.config import Job, LoadedJob
-from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.experience.gathering import recollection_of
 from automl_gpt_ray.experience.keeping import recalled
 from automl_gpt_ray.job_file import save_job
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
+from automl_gpt_ray.llm.health import wait_healthy
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.prompts.paragraph import VERSION
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.finish import finish
 from automl_gpt_ray.ray_tune.fit import search, steering_rule
+from automl_gpt_ray.ray_tune.mirror import Mirror
 from automl_gpt_ray.ray_tune.prepared import Prepared, prepare
 from automl_gpt_ray.ray_tune.progress import Tell, watched
 from automl_gpt_ray.ray_tune.results import STEP
+from automl_gpt_ray.ray_tune.run_place import RunPlace, place_for, place_of
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.recollection import Recollection
+from automl_gpt_ray.storage import TROUBLES
 
 
 def run(
@@ -44,7 +49,8 @@ def run(
     Args:
         loaded: The job.
         llm: The language model; None runs the classical advisor.
-        run_dir: Folder of the run, made where absent; by default a new one below `storage_path`.
+        run_dir: Folder of the run, or the URI of one, made where absent; by default a new one below
+            `storage_path`.
         tell: Called with each line of progress.
 
     Raises:
@@ -53,9 +59,9 @@ def run(
     began = time.time()
     prepared = prepare(loaded)
     prepared = replace(prepared, loaded=recalled(prepared.loaded, tell))
-    folder = new_run_dir(prepared.loaded.job, loaded.source, run_dir)
-    save_job(prepared.loaded, folder)
-    return _to_the_end(prepared, llm, folder, tell, began)
+    place = new_place(prepared.loaded.job, loaded.source, run_dir)
+    save_job(prepared.loaded, place.folder)
+    return _to_the_end(prepared, llm, place, tell, began)
 
 
 def resume(loaded: LoadedJob, run_dir: str | Path, llm: LLMClient | None = None, tell: Tell | None = None) -> Outcome:
@@ -66,7 +72,7 @@ def resume(loaded: LoadedJob, run_dir: str | Path, llm: LLMClient | None = None,
 
     Args:
         loaded: The job, as `saved_job` reads it from the run folder.
-        run_dir: The folder of the run.
+        run_dir: The folder of the run, or the URI of its storage, from which `brought` has brought it here.
         llm: The language model; need not be the one the run began with.
         tell: Called with each line of progress.
 
@@ -75,40 +81,51 @@ def resume(loaded: LoadedJob, run_dir: str | Path, llm: LLMClient | None = None,
         JournalError: The journal cannot be read, or the run is still going on.
     """
     began = time.time()
-    folder = Path(run_dir).expanduser().absolute()
+    place = place_of(run_dir)
     prepared = prepare(loaded)
     # What it was told at its start stays what it is told: the store may hold more by now.
-    prepared = replace(prepared, loaded=replace(prepared.loaded, recollection=_told(folder)))
-    return _to_the_end(prepared, llm, folder, tell, began)
+    prepared = replace(prepared, loaded=replace(prepared.loaded, recollection=_told(place.folder)))
+    return _to_the_end(prepared, llm, place, tell, began)
 
 
-def new_run_dir(job: Job, source: str, run_dir: str | Path | None = None) -> Path:
-    """Make and return the folder of a run.
+def new_place(job: Job, source: str, run_dir: str | Path | None = None) -> RunPlace:
+    """Make the folder of a new run and return its place.
 
     Raises:
         JobError: It holds another run already.
     """
     stamp = time.strftime("%Y%m%d-%H%M%S")
-    folder = Path(run_dir or Path(job.storage_path) / f"{job.name}-{stamp}").expanduser().absolute()
-    if folder.exists() and any(folder.iterdir()):
+    place = place_for(job.storage_path, f"{job.name}-{stamp}", run_dir)
+    try:
+        taken = place.storage.exists() and any(place.storage.list())
+    except TROUBLES as error:
+        rule = f"must be storage that can be reached ({first_line(error)[:200]})"
+        raise JobError(source, [Problem("storage_path", rule, place.storage.name)]) from None
+    if taken:
         remedy = "choose another, or carry that run on with --resume"
-        raise JobError(source, [Problem("run_dir", "must be a new or empty folder", str(folder), remedy)])
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+        raise JobError(source, [Problem("run_dir", "must be a new or empty folder", place.storage.name, remedy)])
+    place.folder.mkdir(parents=True, exist_ok=True)
+    return place
 
 
-def _to_the_end(prepared: Prepared, llm: LLMClient | None, folder: Path, tell: Tell | None, began: float) -> Outcome:
-    searcher = _searcher(prepared.loaded, llm, folder)
+def _to_the_end(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: Tell | None, began: float) -> Outcome:
+    wait_healthy(prepared.loaded.job.llm if llm else None, tell)
+    with Mirror(place.folder, place.storage, tell) if place.mirrored else nullcontext():
+        return _searched(prepared, llm, place, tell, began)
+
+
+def _searched(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: Tell | None, began: float) -> Outcome:
+    searcher = _searcher(prepared.loaded, llm, place.folder)
     try:
         began -= searcher.book.seconds
         if not _ended(searcher):
             connect(prepared.loaded)
             with watched(tell, prepared.loaded, searcher):
-                search(prepared, searcher, folder, tell)
+                search(prepared, searcher, place, tell)
                 searcher.stop_asking()
         elif tell:
             tell(f"this run had ended: {searcher.limits.ended_by}")
-        return finish(prepared, searcher, folder, began, tell)
+        return finish(prepared, searcher, place, began, tell)
     finally:
         searcher.close()
 

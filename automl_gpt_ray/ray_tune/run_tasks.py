@@ -29,10 +29,12 @@ from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.outcome import FILE_NAME as OUTCOME
 from automl_gpt_ray.outcome import Outcome, load_outcome
+from automl_gpt_ray.ray_tune.mirror import Mirror
 from automl_gpt_ray.ray_tune.prepared import prepare
 from automl_gpt_ray.ray_tune.progress import Tell
-from automl_gpt_ray.ray_tune.run import new_run_dir, resume, run
+from automl_gpt_ray.ray_tune.run import new_place, resume, run
 from automl_gpt_ray.ray_tune.trial import load_trainable
+from automl_gpt_ray.storage import joined
 
 TASKS = "tasks.json"
 MakeClient = Callable[[LLMOptions], LLMClient]
@@ -65,7 +67,8 @@ def run_tasks(
         InputError: No model can train on a task, or a task cannot run as written; nothing was trained.
     """
     registry = Registry.read(job.folders)
-    folder = new_run_dir(job.job, job.source, run_dir)
+    place = new_place(job.job, job.source, run_dir)
+    folder = place.folder
     journal = Journal(folder / FILE_NAME, partial(redact, secrets=secrets_in()))
     try:
         llm = make_client(job.job.llm) if make_client and job.job.llm else None
@@ -80,7 +83,9 @@ def run_tasks(
     _check(loaded, job.source)
     values = {name: job_values(task) for name, task in loaded.items()}
     (folder / TASKS).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    return {name: _run(one, folder / name, make_client, tell) for name, one in loaded.items()}
+    if place.mirrored:
+        Mirror(folder, place.storage, tell).copy()
+    return {name: _run(one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()}
 
 
 def best_models(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
@@ -120,7 +125,9 @@ def resume_tasks(
             task = saved_job(place / name)
             found[name] = resume(task, place / name, _client(task, make_client), tell)
         else:
-            found[name] = _run(read_job(values, f"{place / TASKS}: {name}", place), place / name, make_client, tell)
+            found[name] = _run(
+                read_job(values, f"{place / TASKS}: {name}", place), str(place / name), make_client, tell
+            )
     return found
 
 
@@ -133,10 +140,10 @@ def tasks_in(folder: Path) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _run(task: LoadedJob, folder: Path, make_client: MakeClient | None, tell: Tell | None) -> Outcome:
+def _run(task: LoadedJob, run_dir: str, make_client: MakeClient | None, tell: Tell | None) -> Outcome:
     if tell:
         tell(f"task {task.job.name}: {task.model.name} on {task.data.name}")
-    return run(task, _client(task, make_client), folder, tell)
+    return run(task, _client(task, make_client), run_dir, tell)
 
 
 def _client(task: LoadedJob, make_client: MakeClient | None) -> LLMClient | None:

@@ -45,6 +45,7 @@ from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
 from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
+from automl_gpt_ray.storage import Place
 from automl_gpt_ray.watch import Watch
 
 # Threads, locks and files: they stay behind when Ray pickles the searcher with the Tuner.
@@ -223,7 +224,7 @@ class LLMSearch(Searcher):
         """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
         self.close()
-        if (known := known_trials(Path(checkpoint_path).parent)) is not None:
+        if (known := known_trials(Place.at(Path(checkpoint_path).parent))) is not None:
             self.reconcile(known)
 
     def reconcile(self, known: Mapping[str, bool]) -> None:

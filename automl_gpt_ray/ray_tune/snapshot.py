@@ -13,14 +13,18 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from pyarrow import fs
+
+from automl_gpt_ray.storage import TROUBLES, Place
+
 # Ray fetches nothing but *.json and *.pkl from a remote storage path.
 COPY = "searcher-journal.json"
-PATTERN = "experiment_state-*.json"
+_NAME = re.compile(r"experiment_state-.*\.json")
 _ENDED = ("TERMINATED", "ERROR")
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
 
 
-def known_trials(folder: Path) -> Mapping[str, bool] | None:
+def known_trials(folder: Place) -> Mapping[str, bool] | None:
     """Return trial id to whether Ray takes it for ended; None where there is no snapshot that can be read.
 
     Args:
@@ -32,7 +36,7 @@ def known_trials(folder: Path) -> Mapping[str, bool] | None:
     return {str(trial["trial_id"]): _status(trial) in _ENDED for trial, _ in trials}
 
 
-def mend_checkpoints(folder: Path, newest: Callable[[str], Path | None]) -> list[str]:
+def mend_checkpoints(folder: Place, newest: Callable[[str], str | None]) -> list[str]:
     """Put the newest checkpoint of a trial where the snapshot looks for an older one that Ray has deleted since.
 
     Ray deletes what `num_to_keep` does not keep at once, and snapshots later: a driver killed between the
@@ -40,7 +44,7 @@ def mend_checkpoints(folder: Path, newest: Callable[[str], Path | None]) -> list
 
     Args:
         folder: Of the experiment; each trial's folder in it is `trial_<id>`.
-        newest: Trial id to its newest checkpoint that is whole, or None.
+        newest: Trial id to its newest checkpoint that is whole, by its path in the same storage, or None.
 
     Returns:
         The ids of the trials that were helped.
@@ -48,11 +52,13 @@ def mend_checkpoints(folder: Path, newest: Callable[[str], Path | None]) -> list
     mended = []
     for trial, metadata in _snapshot(folder) or ():
         found, wanted = newest(str(trial["trial_id"])), set(_CHECKPOINT.findall(_text(metadata)))
-        missing = [path for name in wanted if not (path := folder / f"trial_{trial['trial_id']}" / name).exists()]
+        kept = folder / f"trial_{trial['trial_id']}"
+        missing = [place for name in wanted if not (place := kept / name).exists()]
         if _status(trial) in _ENDED or found is None or not missing:
             continue
-        for path in missing:
-            shutil.copytree(found, path)
+        for place in missing:
+            place.files.create_dir(place.path, recursive=True)
+            fs.copy_files(found, place.path, source_filesystem=place.files, destination_filesystem=place.files)
         mended.append(str(trial["trial_id"]))
     return mended
 
@@ -63,14 +69,14 @@ def _text(metadata: Mapping[str, Any]) -> str:
     return bytes.fromhex(manager.get("value", "")).decode("latin-1")
 
 
-def _snapshot(folder: Path) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
-    newest = max(folder.glob(PATTERN), default=None, key=lambda path: path.name)
-    if newest is None:
-        return None
+def _snapshot(folder: Place) -> list[tuple[dict[str, Any], dict[str, Any]]] | None:
     try:
-        data = json.loads(newest.read_text(encoding="utf-8"))["trial_data"]
+        newest = max((i.base_name for i in folder.list() if _NAME.fullmatch(i.base_name)), default=None)
+        if newest is None:
+            return None
+        data = json.loads(folder.read(newest) or b"")["trial_data"]
         return [(json.loads(trial), json.loads(metadata)) for trial, metadata in data]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (*TROUBLES, KeyError, TypeError):
         return None
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,8 @@ from ray import tune
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import Resources
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.staging import staged_card
+from automl_gpt_ray.storage import is_uri
 from automl_gpt_ray.training.task import TrainingTask
 
 Trainable = Callable[..., Any]
@@ -43,24 +47,41 @@ def load_evaluate(card: ModelCard, source: str) -> Evaluate | None:
 def bind(trainable: Trainable, task: TrainingTask, resources: Resources) -> Any:
     """Return the trainable as Tune wants it: with its task, where it takes one, and its resources."""
     if "task" in inspect.signature(trainable).parameters:
-        trainable = tune.with_parameters(trainable, task=task)
+        trainable = tune.with_parameters(_with_data(trainable, task), task=task)
     wanted: dict[str, float] = {"cpu": resources.cpu, "gpu": resources.gpu}
     if resources.memory_gb:
         wanted["memory"] = resources.memory_gb * 1024**3
     return tune.with_resources(trainable, wanted)
 
 
+def staged(task: TrainingTask) -> TrainingTask:
+    """Return the task with its data on this node: fetched from a URI by the first trial there, then shared."""
+    return replace(task, data=staged_card(task.data))
+
+
+def _with_data(trainable: Trainable, task: TrainingTask) -> Trainable:
+    if task.data.load is None or not is_uri(task.data.load.path or ""):
+        return trainable
+
+    @functools.wraps(trainable)
+    def train(config: dict[str, Any], task: TrainingTask) -> Any:
+        return trainable(config, task=staged(task))
+
+    return train
+
+
 def score(
-    evaluate: Evaluate, config: Mapping[str, Any], task: TrainingTask, checkpoint: Path, resources: Resources
+    evaluate: Evaluate, config: Mapping[str, Any], task: TrainingTask, checkpoint: Any, resources: Resources
 ) -> dict[str, float]:
-    """Score a checkpoint on the test split, on the cluster with a trial's resources."""
+    """Score a `tune.Checkpoint` on the test split, on the cluster with a trial's resources."""
     remote = ray.remote(num_cpus=resources.cpu, num_gpus=resources.gpu, max_retries=1)(_score)
     scores: dict[str, float] = ray.get(remote.remote(evaluate, dict(config), task, checkpoint))
     return scores
 
 
-def _score(evaluate: Evaluate, config: dict[str, Any], task: TrainingTask, checkpoint: Path) -> dict[str, float]:
-    return {name: float(value) for name, value in evaluate(config, task, checkpoint).items()}
+def _score(evaluate: Evaluate, config: dict[str, Any], task: TrainingTask, checkpoint: Any) -> dict[str, float]:
+    with checkpoint.as_directory() as folder:
+        return {name: float(value) for name, value in evaluate(config, staged(task), Path(folder)).items()}
 
 
 def _load(name: str, field: str, source: str) -> Any:

@@ -16,6 +16,7 @@ from llm_faults import FAULTS, Fault, error, refuses
 
 from automl_gpt_ray.errors import JobError, LLMRejected, LLMUnavailable
 from automl_gpt_ray.llm.openai_client import OpenAIClient
+from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.records import Message, Prompt
 
 PLANTED = "sk-planted-123456"
@@ -327,3 +328,15 @@ def test_arguments_are_checked_at_once(arguments, field):
 def test_importing_the_package_does_not_import_openai():
     code = "import sys, automl_gpt_ray.llm.openai_client; sys.exit('openai' in sys.modules or 'httpx2' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_a_key_from_a_file_is_read_anew_and_known_as_a_secret(tmp_path):
+    file = tmp_path / "key"
+    client = OpenAIClient("m", api_key_file=str(file))
+    with pytest.raises(LLMRejected, match="holds none that can be read"):
+        client.complete(Prompt((Message("user", "hi"),)))
+    for key in ("first-planted-key", "second-planted-key"):
+        file.write_text(key + "\n")
+        assert client._asked().secrets == (key,)
+        assert redact(f"it was {key}!", secrets_in()) == "it was [redacted]!"
+    assert "planted" not in repr(client) + str(vars(client))

@@ -1,0 +1,1 @@
+"""Runs as Ray Jobs: packed here, run by a driver on the cluster's head, followed from anywhere."""

@@ -1,0 +1,237 @@
+"""What a run loses when nodes die, and how soon it goes on: `python -m benchmarks.nodes --quick`.
+
+A head without CPUs and nodes that are killed as machines die (SIGKILL to every process), while a trial trains,
+while it starts and while it waits; a node that comes later. Nodes are processes on this machine, so a real
+network's time-outs come on top.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.events import Decision, ResultReported, TrialStarted
+from automl_gpt_ray.journal import Entry, read_journal
+from automl_gpt_ray.ray_tune.run_place import place_of
+from automl_gpt_ray.records import TrialState
+from benchmarks.own_cluster import OwnCluster
+
+ROOT = Path(__file__).resolve().parents[1]
+TRIALS = 6
+PAUSE_S = 0.5
+WAIT_S = 180.0
+Entries = list[Entry]
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What came of one run.
+
+    Attributes:
+        scenario: When the node was killed.
+        recovery_s: Seconds from the kill to the next report of a trial that had been on that node.
+        trials: Trials begun.
+        completed: Trials that came to their end.
+        failures: Class of failure to count.
+        duplicates: Trials with the configuration of another.
+        repeated_steps: Steps reported more than once, over all trials.
+        nodes: Nodes that reported.
+        exit_code: Of the driver.
+        output: What the driver printed.
+    """
+
+    scenario: str
+    recovery_s: float
+    trials: int
+    completed: int
+    failures: dict[str, int]
+    duplicates: int
+    repeated_steps: int
+    nodes: int
+    exit_code: int
+    output: str
+
+
+def mid_trial(cluster: OwnCluster, folder: Path) -> Figures:
+    """Kill one of two nodes while its trial trains; a third comes later. Storage by URI."""
+    cluster.add_node(1)
+    doomed = cluster.add_node(1)
+
+    def kill(entries: Entries) -> bool:
+        return len({_node(e) for e in entries if _node(e)}) == 2 and max(_steps(entries)) >= 3
+
+    return _run("mid-trial", cluster, folder, f"file://{folder}/run", kill, [doomed], later=1)
+
+
+def during_start(cluster: OwnCluster, folder: Path) -> Figures:
+    """Kill the only node while it starts its first trial; another comes."""
+    doomed = cluster.add_node(1)
+
+    def kill(entries: Entries) -> bool:
+        return any(isinstance(e.event, TrialStarted) for e in entries)
+
+    return _run("during start", cluster, folder, f"{folder}/run", kill, [doomed], later=1)
+
+
+def while_paused(cluster: OwnCluster, folder: Path) -> Figures:
+    """Kill the only node while a trial is paused; another comes."""
+    doomed = cluster.add_node(1)
+
+    def kill(entries: Entries) -> bool:
+        return any(isinstance(e.event, Decision) and e.event.action == "pause" for e in entries)
+
+    return _run("while paused", cluster, folder, f"{folder}/run", kill, [doomed], later=1, freeze=True)
+
+
+SCENARIOS = (mid_trial, during_start, while_paused)
+
+
+def _run(
+    scenario: str,
+    cluster: OwnCluster,
+    folder: Path,
+    run_dir: str,
+    ready: Callable[[Entries], bool],
+    doomed: Sequence[Any],
+    later: int,
+    freeze: bool = False,
+) -> Figures:
+    folder.mkdir(parents=True, exist_ok=True)
+    journal = place_of(run_dir).folder / "journal.jsonl"
+    command = [sys.executable, "-m", "automl_gpt_ray.cli", "run", str(job_file(folder, freeze)), "--run-dir", run_dir]
+    with (folder / "driver.log").open("wb") as log:
+        driver = subprocess.Popen(  # noqa: S603 - our own command line
+            [*command, "--address", cluster.address], env=cluster.environment, cwd=ROOT, stdout=log, stderr=log
+        )
+        try:
+            _until(lambda: driver.poll() is not None or (journal.exists() and ready(read_journal(journal))))
+            for node in doomed:
+                node.kill()
+            killed = time.time()
+            for _ in range(later):
+                cluster.add_node(1, wait=False)
+            driver.wait(WAIT_S)
+        finally:
+            driver.kill()
+            cluster.end_nodes()
+    output = (folder / "driver.log").read_text(errors="replace")
+    return _figures(scenario, read_journal(journal), killed, driver.returncode, output)
+
+
+def _figures(scenario: str, entries: Entries, killed: float, code: int, output: str) -> Figures:
+    history = Book().replay(e.event for e in entries).history()
+    reports = [(e.event.trial, e.event.observation.step) for e in entries if isinstance(e.event, ResultReported)]
+    hit = _under_way(entries, killed)
+    next_at = [
+        e.time for e in entries if e.time > killed and isinstance(e.event, ResultReported) and e.event.trial in hit
+    ]
+    failures: dict[str, int] = {}
+    for trial in history.in_state(TrialState.FAILED):
+        failures[trial.failure or "error"] = failures.get(trial.failure or "error", 0) + 1
+    return Figures(
+        scenario,
+        round(next_at[0] - killed, 2) if next_at else float("nan"),
+        len(history.trials),
+        sum(t.state in (TrialState.COMPLETED, TrialState.STOPPED) for t in history.trials),
+        failures,
+        len(history.trials) - len({t.config["lr"] for t in history.trials}),
+        len(reports) - len(set(reports)),
+        len({_node(e) for e in entries if _node(e)}),
+        code,
+        output,
+    )
+
+
+def _under_way(entries: Entries, killed: float) -> set[str]:
+    """Return the trials that had been on the node of the latest report before the kill, or had only begun."""
+    before = [e for e in entries if e.time <= killed]
+    on = {e.event.trial: _node(e) for e in before if isinstance(e.event, ResultReported)}
+    after = {_node(e) for e in entries if e.time > killed}
+    history = Book().replay(e.event for e in before).history()
+    open_now = {t.id for t in history.trials if not t.state.ended}
+    return {trial for trial in open_now if on.get(trial) is None or on[trial] not in after} or open_now
+
+
+def _node(entry: Entry) -> int:
+    return int(entry.event.observation.metrics["node"]) if isinstance(entry.event, ResultReported) else 0
+
+
+def _steps(entries: Entries) -> list[int]:
+    return [e.event.observation.step for e in entries if isinstance(e.event, ResultReported)] or [0]
+
+
+def _until(ready: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + WAIT_S
+    while not ready():
+        if time.monotonic() > deadline:
+            raise RuntimeError("the run never came so far")
+        time.sleep(0.05)
+
+
+def job_file(folder: Path, freeze: bool) -> Path:
+    """Write the job of all scenarios and return its file."""
+    lr = {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}
+    pause = {"type": "constant", "value": PAUSE_S}
+    card: dict[str, Any] = {
+        "name": "climber",
+        "structure": "none",
+        "tasks": ["classification"],
+        "input_types": ["tabular"],
+        "hyperparameters": {"lr": lr, "pause": pause},
+        "trainable": "benchmarks.climber:train",
+        "max_steps": 8,
+    }
+    data: dict[str, Any] = {
+        "name": "nothing",
+        "task": "classification",
+        "input_type": "tabular",
+        "metric": "accuracy",
+        "label_space": {"column": "y", "classes": ["a", "b"]},
+        "description": "No data at all.",
+    }
+    job: dict[str, Any] = {
+        "data_card": data,
+        "model_card": card,
+        "request": {"metrics": [{"name": "score", "mode": "max"}]},
+        "trials": TRIALS,
+        "scheduler": {"type": "freeze_thaw", "grace": 2} if freeze else {"type": "none"},
+        "experience": "off",
+    }
+    path = folder / "job.yaml"
+    path.write_text(json.dumps(job), "utf-8")
+    return path
+
+
+def own_cluster(folder: Path) -> OwnCluster:
+    """Return a head without CPUs whose nodes find this package."""
+    return OwnCluster(folder, cpus=0, environment={"PYTHONPATH": str(ROOT)})
+
+
+def main() -> None:
+    """Print a table and a line of figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="each scenario once instead of five times")
+    repeats = 1 if parser.parse_args().quick else 5
+    found: list[Figures] = []
+    for scenario in SCENARIOS:
+        for _ in range(repeats):
+            with tempfile.TemporaryDirectory() as name, own_cluster(Path(name) / "cluster") as cluster:
+                found.append(scenario(cluster, Path(name) / "run"))
+                told = {k: v for k, v in asdict(found[-1]).items() if k != "output"}
+                if found[-1].failures or found[-1].exit_code:
+                    print(found[-1].output, file=sys.stderr)
+                print(", ".join(f"{key} {value}" for key, value in told.items()), flush=True)
+    print(json.dumps([{k: v for k, v in asdict(f).items() if k != "output"} for f in found]))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""Nodes that are killed as machines die, under a run on a real head: nothing is lost, nothing counts twice."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ray.exceptions import ActorDiedError, ActorUnavailableError, OutOfMemoryError
+from ray.tune.experiment import Trial
+
+from automl_gpt_ray.ray_tune.enduring import MAX_DEATHS, Enduring, EnduringTrial, node_died
+from benchmarks import nodes  # found beside `tests`, see conftest
+
+pytestmark = pytest.mark.ray
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    with nodes.own_cluster(tmp_path_factory.mktemp("cluster")) as started:
+        yield started
+
+
+@pytest.mark.parametrize("scenario", nodes.SCENARIOS, ids=lambda scenario: scenario.__name__)
+def test_a_node_dies_and_nothing_is_lost(scenario, cluster, tmp_path):
+    found = scenario(cluster, tmp_path / "run")
+    assert found.exit_code == 0, found.output
+    assert (found.trials, found.completed, found.failures) == (nodes.TRIALS, nodes.TRIALS, {}), found.output
+    assert found.duplicates == 0
+    assert found.recovery_s == found.recovery_s, "no trial of the dead node reported again"
+    if scenario is nodes.mid_trial:
+        assert found.nodes == 3, "the node that came later was used"
+        # Its trial went on from its checkpoint: the one step that was under way at most is trained again.
+        assert found.repeated_steps <= 1
+        assert "begins again at its last checkpoint (lost)" in found.output.replace("\n", " ")
+
+
+@pytest.fixture
+def trial():
+    made = Trial("__fake", stub=True)
+    made.storage = SimpleNamespace(trial_driver_staging_path="")
+    Enduring().on_step_begin(1, [made])
+    return made
+
+
+def test_only_the_deaths_of_nodes_are_excused(trial):
+    lost = ActorUnavailableError("connection reset", None)
+    assert isinstance(trial, EnduringTrial)
+    assert node_died(lost)
+    assert not node_died(ActorDiedError())
+    assert not node_died(OutOfMemoryError("task was killed due to the node running low on memory"))
+    assert not node_died(None)
+    trial.handle_error(lost)
+    assert trial.should_recover()
+    trial.handle_error(MemoryError("CUDA out of memory"))
+    assert not trial.should_recover()
+
+
+def test_a_trial_that_kills_node_after_node_ends(trial):
+    lost = ActorUnavailableError("connection reset", None)
+    for _ in range(MAX_DEATHS):
+        trial.handle_error(lost)
+        assert trial.should_recover()
+    trial.handle_error(lost)
+    assert not trial.should_recover()
