@@ -16,6 +16,7 @@ from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter
 from automl_gpt_ray.records import Objective
 from automl_gpt_ray.space import SearchSpace
 
+trials = int(sys.argv[1]) if len(sys.argv) > 1 else 20
 x, x_val, y, y_val = train_test_split(*load_digits(return_X_y=True), random_state=0)
 
 space = SearchSpace(
@@ -26,7 +27,7 @@ space = SearchSpace(
 )
 brief = Brief(space, Objective("accuracy", "max"), max_steps=5)
 loop = AskTell(brief, assemble(brief))  # assemble(brief, OpenAIClient("gpt-5")) puts a model in charge
-for _ in range(int(sys.argv[1]) if len(sys.argv) > 1 else 20):
+for _ in range(trials):
     trial = loop.ask()
     model = SGDClassifier(**trial.config, random_state=0)
     for step in range(1, brief.max_steps + 1):

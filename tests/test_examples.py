@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import runpy
 import sys
 from pathlib import Path
@@ -34,6 +35,13 @@ def test_every_example_is_tried():
         "own_advisor.py",
         "without_ray.py",
     }
+
+
+def test_the_readme_shows_the_same_code():
+    lines = {line.split("  #")[0].strip() for file in EXAMPLES.rglob("*.py") for line in file.read_text().splitlines()}
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+    assert len(blocks) == 2
+    assert [line for block in blocks for line in block.splitlines() if line.strip() not in lines] == []
 
 
 def test_ask_and_tell_need_no_ray(script):
