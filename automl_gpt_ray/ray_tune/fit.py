@@ -8,12 +8,14 @@ from functools import partial
 import ray
 from ray import tune
 from ray.tune import CheckpointConfig
+from ray.tune.error import TuneError
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import CombinedStopper
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import Job, LoadedJob
+from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.enduring import Enduring
 from automl_gpt_ray.ray_tune.prepared import Prepared
@@ -30,10 +32,29 @@ from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
 SNAPSHOT_S = "1"
+MISSING = "did not include the specified metric"
+"""What Ray says of a report without the metric; it says so in a traceback, and ends."""
 
 
 def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
-    """Run the trials of a job to their end; those that a killed driver left behind go on where they stood."""
+    """Run the trials of a job to their end; those that a killed driver left behind go on where they stood.
+
+    Raises:
+        JobError: The trainable reports no value of the metric that the job optimises.
+    """
+    try:
+        _search(prepared, searcher, place, tell)
+    except TuneError as error:
+        if MISSING not in str(error):
+            raise
+        metric = prepared.loaded.brief.objective.metric
+        rule = f"must report `{metric}` at every step, for it is what the job optimises"
+        remedy = f'call `tune.report({{"{metric}": ..., ...}})`, or name what is reported first in `request.metrics`'
+        trainable = prepared.loaded.model.trainable
+        raise JobError(prepared.loaded.source, [Problem("model_card: trainable", rule, trainable, remedy)]) from None
+
+
+def _search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     _warn(place, tell)
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
     # What Ray's snapshot does not know is trained again: let it be at most a second old.

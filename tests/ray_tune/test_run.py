@@ -44,6 +44,14 @@ def test_the_whole_path(local_ray, iris_job, tmp_path):
     assert sum(line.endswith(")") and "done at step" in line for line in lines) == 8
 
 
+def test_a_trainable_that_never_reports_the_metric_is_one_message(local_ray, iris_job, tmp_path):
+    space = {"lr": {"type": "float", "low": 0.1, "high": 1, "default": 0.5}}
+    kinds = {"tasks": ["classification"], "input_types": ["tabular"], "structure": "none"}
+    card = {"name": "mine", **kinds, "trainable": "trainables:silent", "hyperparameters": space}
+    with pytest.raises(JobError, match="must report `accuracy` at every step"):
+        run(read_job({**iris_job, "model_card": card}), None, tmp_path / "run")
+
+
 def test_a_dead_server_costs_no_trial_and_is_loud(local_ray, iris_job, tmp_path):
     lines = []
     dead = client("http://127.0.0.1:9/v1")
