@@ -16,7 +16,7 @@ $(READY): pyproject.toml constraints.txt
 	touch $(READY)
 
 demo: $(READY)
-	$(BIN)/automl-gpt-ray run configs/demo.yaml
+	$(BIN)/automl-gpt-ray demo
 
 test: lint
 	$(BIN)/python -m pytest

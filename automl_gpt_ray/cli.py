@@ -47,6 +47,25 @@ Settings = Annotated[list[str] | None, typer.Option("--set", help="Any other job
 
 
 @app.command()
+def demo(
+    name: Annotated[str | None, typer.Argument(help="Another job that comes with this package.")] = None,
+    trials: Trials = None,
+    llm_model: LLMModel = None,
+    llm_url: LLMUrl = None,
+    copy: Annotated[Path | None, typer.Option(help="Only copy all such jobs and their cards to this folder.")] = None,
+) -> None:
+    """Tune a small model on data that is here already: a minute; no download, no key, no GPU."""
+    from automl_gpt_ray import shipped
+
+    if copy is not None:
+        sys.stdout.write("".join(f"{file}\n" for file in shipped.copy(copy)))
+        return
+    usual, told = shipped.demo() if name is None else (name, "")
+    sys.stderr.write(told)
+    run(shipped.job(usual), trials, llm_model=llm_model, llm_url=llm_url)
+
+
+@app.command()
 def run(
     job: Annotated[Path | None, typer.Argument(help="Job file (YAML).", show_default=False)] = None,
     trials: Trials = None,

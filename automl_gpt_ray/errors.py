@@ -27,9 +27,10 @@ import math
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import ValidationError
+if TYPE_CHECKING:  # every command begins with this module, `--help` too
+    from pydantic import ValidationError
 
 MAX_SHOWN = 120
 MAX_LISTED = 40

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.experience_options import VARIABLE, ExperienceOptions, place_of
 
 if TYPE_CHECKING:
     from automl_gpt_ray.experience.run_record import Experience
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="What finished runs left behind for later ones.")
 
+VARIABLE = "AUTOML_GPT_RAY_EXPERIENCE"
 SHOWN = 5
 Store = Annotated[
     str | None,
@@ -94,6 +94,7 @@ def import_runs(
 def store_at(place: str | None) -> ExperienceStore:
     """Return the store at `place`, by default where jobs keep theirs."""
     from automl_gpt_ray.experience.store import ExperienceStore
+    from automl_gpt_ray.experience_options import ExperienceOptions, place_of
 
     # That `runs` keeps nothing by default does not mean that nothing can be looked at.
     where = place or place_of(ExperienceOptions(), "runs", os.environ.get(VARIABLE))

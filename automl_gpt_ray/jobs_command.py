@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from automl_gpt_ray.errors import JobError, Problem
-from automl_gpt_ray.yaml_file import setting
 
 if TYPE_CHECKING:
     from automl_gpt_ray.jobs.server import JobServer, JobState
@@ -133,6 +132,8 @@ COMMANDS = (submit, status, logs, stop, resume, fetch)
 
 def overrides(settings: list[str] | None) -> dict[str, Any]:
     """Return what `--set` was given, dotted key to value."""
+    from automl_gpt_ray.yaml_file import setting
+
     return dict(map(setting, settings or []))
 
 

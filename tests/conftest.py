@@ -11,6 +11,7 @@ import pytest
 os.environ["AUTOML_GPT_RAY_EXPERIENCE"] = "off"
 
 TESTS = Path(__file__).resolve().parent
+MODULES = (TESTS / "ray_tune", TESTS, TESTS.parent / "examples" / "own_training")
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +25,9 @@ def local_ray():
         log_to_driver=False,
         object_store_memory=120 * 1024**2,
         # Workers find the trainables of the tests as a user's workers would: by their path.
-        runtime_env={"env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}"}},
+        runtime_env={
+            "env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}:{TESTS.parent / 'examples' / 'own_training'}"}
+        },
     )
     yield
     ray.shutdown()

@@ -34,6 +34,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "recollection",
         "review",
         "scheduler_options",
+        "shipped",
         "sparkline",
         "storage",
         "tracking_options",

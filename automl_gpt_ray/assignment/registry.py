@@ -8,9 +8,7 @@ from pathlib import Path
 
 from automl_gpt_ray.cards import ModelCard, load_model_card
 from automl_gpt_ray.errors import CardError, JobError, Problem
-
-SHIPPED = (Path(__file__).resolve().parents[1] / "configs", Path(__file__).resolve().parents[2] / "configs")
-"""Where the cards of this package lie: in it where it was installed, beside it in a checkout."""
+from automl_gpt_ray.shipped import configs
 
 
 @dataclass(frozen=True)
@@ -61,4 +59,4 @@ class Registry:
 
 def shipped() -> Path:
     """Return the folder of the Model Cards that come with this package."""
-    return next((found for place in SHIPPED if (found := place / "cards" / "models").is_dir()), SHIPPED[0])
+    return configs() / "cards" / "models"

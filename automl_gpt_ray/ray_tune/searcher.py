@@ -264,7 +264,7 @@ class LLMSearch(Searcher):
         """
         if self._space is None or not self._metric:
             missing, rule = "param_space" if self._space is None else "metric", "must be known before the first trial"
-            remedy = "give the Tuner a `param_space`, or LLMSearch a Model Card; name `metric` and `mode`"
+            remedy = "give the Tuner a `param_space`, else LLMSearch a Model Card, `metric` and `mode`: Ray will not"
             raise JobError("LLMSearch", [Problem(missing, rule, "", remedy)])
         model = self._model_card
         return Brief(

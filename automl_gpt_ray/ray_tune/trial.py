@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,8 @@ def _score(evaluate: Evaluate, config: dict[str, Any], task: TrainingTask, check
 
 def _load(name: str, field: str, source: str) -> Any:
     module_name, _, function = name.partition(":")
+    if (here := str(Path.cwd())) not in sys.path:
+        sys.path.append(here)  # a console script, unlike `python`, does not look where it is run; Ray's workers do
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
