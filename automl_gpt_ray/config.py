@@ -140,7 +140,7 @@ class Job(BaseModel):
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
-        storage_path: Where run folders are made.
+        storage_path: Where run folders are made: a folder, or a URI (`s3://…`, `gs://…`).
     """
 
     model_config = _STRICT
