@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 
-from automl_gpt_ray import __version__, experience_command, jobs_command, report_command, result_commands
+from automl_gpt_ray import __version__, adopt_command, jobs_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
-app.add_typer(experience_command.app, name="experience")
+app.add_typer(adopt_command.app, name="experience")
 
 OUTAGE = 3
 """Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""

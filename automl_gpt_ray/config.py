@@ -34,6 +34,7 @@ from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
 from automl_gpt_ray.storage import is_uri
+from automl_gpt_ray.tracking_options import TrackingOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
@@ -138,6 +139,7 @@ class Job(BaseModel):
             saved on each, at the price of what a trainable leaves behind in its process. None: not on a
             cluster, where Ray would fail the next trial of a worker whose node has died.
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
+        tracking: Experiment trackers that follow the trials.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
         storage_path: Where run folders are made: a folder, or a URI (`s3://…`, `gs://…`).
@@ -163,6 +165,7 @@ class Job(BaseModel):
     retries: int = Field(default=0, ge=0)
     reuse_actors: bool | None = None
     experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
+    tracking: TrackingOptions = Field(default_factory=TrackingOptions)
     seed: int = Field(default=0, ge=0)
     address: str | None = None
     storage_path: str = "runs"

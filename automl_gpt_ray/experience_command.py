@@ -32,7 +32,7 @@ Run = Annotated[str, typer.Argument(help="Id of a run, as `list` shows it; its b
 @app.command("list")
 def list_runs(store: Store = None, json: Json = False) -> None:
     """List the runs in the store."""
-    found, problems = _store(store).all()
+    found, problems = store_at(store).all()
     found.sort(key=lambda run: (run.ended_at, run.run))
     if json:
         _print_json([_line(run) for run in found])
@@ -45,7 +45,7 @@ def list_runs(store: Store = None, json: Json = False) -> None:
 @app.command()
 def show(run: Run, store: Store = None, json: Json = False) -> None:
     """Show a run: its cards, its best settings with their logs, what it cost."""
-    found = _find(_store(store), run)
+    found = _find(store_at(store), run)
     if json:
         _print_json(_line(found) | {"brief": found.brief.to_dict(), "outcome": dict(found.outcome)})
         return
@@ -68,7 +68,7 @@ def export(
     """Write runs into one parquet file, for another machine or any tool: a row a trial."""
     from automl_gpt_ray.experience.store import write_parquet
 
-    source = _store(store)
+    source = store_at(store)
     chosen = [_find(source, run) for run in runs] if runs else source.all()[0]
     if not chosen:
         raise JobError("experience export", [Problem("--store", "must hold a run", source.place, "name another store")])
@@ -84,14 +84,15 @@ def import_runs(
     store: Store = None,
 ) -> None:
     """Take runs into the store; one that is there already is replaced."""
-    target = _store(store)
+    target = store_at(store)
     found = [run for source in sources for run in _read(source)]
     for run in found:
         target.append(run)
     sys.stdout.write(f"{len(found)} runs taken into {target.place}\n")
 
 
-def _store(place: str | None) -> ExperienceStore:
+def store_at(place: str | None) -> ExperienceStore:
+    """Return the store at `place`, by default where jobs keep theirs."""
     from automl_gpt_ray.experience.store import ExperienceStore
 
     # That `runs` keeps nothing by default does not mean that nothing can be looked at.

@@ -13,7 +13,8 @@ class SchedulerOptions(BaseModel):
     `asha` (Ray's) stops the worse trials at steps `grace` (by default 1), `grace` × `eta` and so on. `freeze_thaw`
     pauses them, at first at such rungs (`grace` by default a tenth of a full training), later wherever another
     trial, paused or new, promises more; it needs a trainable that saves checkpoints and goes on from them. `audit`
-    is the share of those to be paused that run on, to see whether pausing is right; `switch_cost` what a pause and
+    is the share of those to be paused that run on, to see whether pausing is right, and the share of all steps
+    that this may cost; `switch_cost` what a pause and
     a start cost, in steps (by default it is measured); `max_paused` how many paused trials keep their checkpoints.
     `forecasts: ignored` keeps to the rungs: what the forecasts would decide is never asked.
     With a language model, `freeze_thaw` has it review each running trial after every `review_every` steps (by

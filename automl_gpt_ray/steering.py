@@ -11,7 +11,6 @@ pausing was wrong.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import threading
 import time
@@ -19,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import final
 
-from automl_gpt_ray.audit import AUDIT
+from automl_gpt_ray.auditing import Auditing
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JournalError
-from automl_gpt_ray.events import Decision, ForecastMade
+from automl_gpt_ray.events import ForecastMade
 from automl_gpt_ray.planner import Planner, Ranking
 from automl_gpt_ray.promotion import Promotion
 from automl_gpt_ray.records import History, PredictedLog, TrialRecord, TrialState
@@ -80,6 +79,7 @@ class Steering:
         max_step = book.history().max_step
         self.slice = max(1, round(max_step / SLICES))
         self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
+        self._auditing = Auditing(book, rule.audit)
         self.bare = set[str]()
         self._ranking: Ranking | None = None
         self._trusted = False
@@ -106,11 +106,11 @@ class Steering:
         self._changed.set()
         if self._reviewing:
             self._reviewing.ask(trial)
-        if self._is_audited(trial_id):
+        if self._auditing.runs_on(trial_id):
             return None
         found = self._reviewing.verdict(trial) if self._reviewing else None
         found = found or (self._outdone(trial) if milestone else None)
-        return None if found is None or self._audits(trial, found) else found
+        return None if found is None or self._auditing.takes(trial, found) else found
 
     def next(self) -> Choice:
         """Return what a free worker does; a trial only if it is paused.
@@ -234,19 +234,6 @@ class Steering:
         if best and best.state is TrialState.PAUSED and not self._trusted:
             return Choice("trial", best.id, f"trial {best.id} is the best so far", RUNGS)
         return Choice("end", reason="no paused trial promises enough, and no new one may start")
-
-    def _is_audited(self, trial_id: str) -> bool:
-        return any(d.subject == trial_id and d.action == AUDIT for d in self._book.decisions)
-
-    def _audits(self, trial: TrialRecord, found: Choice) -> bool:
-        seed = self._book.started.seed if self._book.started else 0
-        told = hashlib.sha256(f"{seed} {trial.id} {trial.last_step}".encode()).digest()
-        drawn = int.from_bytes(told[:8], "big") / 2**64  # of what the journal knows, so that a replay draws the same
-        if drawn >= self._rule.audit:
-            return False
-        reason = f"runs on to see whether pausing it would be right ({found.reason})"
-        self._book.record(Decision(trial.id, AUDIT, reason, found.by, trial.last_step, found.predicted))
-        return True
 
     def _latest(self) -> Ranking | None:
         if self._broken:

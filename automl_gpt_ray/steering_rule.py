@@ -37,7 +37,7 @@ class SteeringRule:
         grace: The first rung, in steps, while the forecasts have earned no say; by default a tenth of a full
             training.
         eta: One in so many goes on at each rung; above 1.
-        audit: Share of the trials to be paused that run on instead, in [0, 1).
+        audit: Share of the trials to be paused that run on instead, and of all steps that this may cost, in [0, 1).
         switch_cost: What pausing one trial and starting another costs, in steps; None measures it.
         forecasts: `earned`: they decide once they have beaten the naive ones; `trusted`: at once; `ignored`: never,
             trials are promoted by rungs alone.

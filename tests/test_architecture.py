@@ -36,6 +36,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "scheduler_options",
         "sparkline",
         "storage",
+        "tracking_options",
         "yaml_file",
     ),
     ("space", "journal", "spending"),
@@ -60,6 +61,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "reviewing",
         "reviews",
         "scorekeeper",
+        "auditing",
         "steering",
         "steering_rule",
         "switching",
@@ -80,6 +82,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("jobs", "report"),
     ("export", "trials_table"),
     (
+        "adopt_command",
         "assignment_view",
         "experience_command",
         "feedback_command",
@@ -107,7 +110,7 @@ PLACES = {
     ),
 }
 # Library -> how many files may import it.
-FILES = {"openai": 1, "optuna": 1}
+FILES = {"openai": 1, "optuna": 1, "mlflow": 1, "wandb": 1}
 HEAVY = ("ray", "torch", "transformers", "xgboost", "sklearn", "optuna", "openai")
 UNSAFE_MODULES = frozenset({"pickle", "cloudpickle", "dill", "marshal", "shelve"})
 UNSAFE_CALLS = frozenset(

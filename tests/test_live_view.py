@@ -17,11 +17,11 @@ from small_runs import MAXIMISE, bare_brief, trial
 from automl_gpt_ray.advisors.team import assemble
 from automl_gpt_ray.asktell import AskTell
 from automl_gpt_ray.budget import Budget, Price
-from automl_gpt_ray.events import Decision
+from automl_gpt_ray.events import Decision, ResultReported
 from automl_gpt_ray.live_panel import Scene, clock, panel
 from automl_gpt_ray.live_view import LiveView, progress_view
 from automl_gpt_ray.ray_tune.progress import Audience, watched
-from automl_gpt_ray.records import History, LogPoint, PredictedLog, TrialState, Usage
+from automl_gpt_ray.records import History, LogPoint, Observation, PredictedLog, TrialState, Usage
 from automl_gpt_ray.sparkline import sparkline
 from automl_gpt_ray.spending import Spending
 
@@ -151,6 +151,18 @@ def test_it_draws_while_the_run_goes_on_and_leaves_lines_behind(run):
     assert text.index("\x1b[?25l") < text.index("\x1b[?25h")  # the cursor is back
     tell("scoring the best checkpoint")
     assert file.getvalue().endswith("scoring the best checkpoint\n")
+
+
+def test_one_run_after_the_other_is_drawn(run):
+    loaded, searcher, started = run
+    file = Drawn("0.5000")
+    tell = LiveView(Console(file=file, force_terminal=True, width=100, height=30))
+    for step, wanted in enumerate(("0.5000", "0.6000", "0.7000"), 1):
+        searcher.book.record(ResultReported(started.id, Observation(step, {"accuracy": float(wanted)}, 1.0)))
+        file.wanted = wanted
+        file.seen.clear()
+        with watched(tell, loaded, searcher):
+            assert file.seen.wait(30)
 
 
 def test_an_interrupted_run_gives_the_terminal_back(run):

@@ -164,6 +164,22 @@ def test_audited_trials_run_on_and_are_written_down():
     assert (told.subject, told.step, told.predicted) == ("t3", 2, 0.77)
 
 
+def test_audits_cost_no_more_than_their_share_of_all_steps():
+    rule = SteeringRule(2, 3.0, audit=0.5, forecasts="trusted", background=False)
+    run = Run(Says({"t0": 9.0}), rule).trial(0)
+    for number in range(1, 60):
+        run.planner.trials[f"t{number}"] = 0.1
+        run.trial(number, 0.1, state=TrialState.RUNNING)
+        if run.steering.after(f"t{number}") is None:
+            run.report(number, 0.1, 3, STEPS)
+        run.book.record(TrialEnded(f"t{number}", TrialState.STOPPED))
+    costs = [STEPS - d.step for d in run.book.decisions if d.action == "audit"]
+    spent = sum(trial.last_step for trial in run.book.history().trials)
+    assert len(costs) > 2
+    assert sum(costs[:-1]) <= 0.5 * spent
+    assert sum(costs) <= 0.5 * spent + STEPS
+
+
 def test_about_the_share_asked_for_is_audited():
     rule = SteeringRule(2, 3.0, audit=0.2, forecasts="trusted", background=False)
     audited = 0

@@ -26,6 +26,8 @@ from optuna.distributions import (
 )
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import BaseSampler, GPSampler, TPESampler
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
@@ -192,6 +194,21 @@ def to_optuna(space: SearchSpace) -> dict[str, BaseDistribution]:
 def from_optuna(distributions: dict[str, BaseDistribution]) -> SearchSpace:
     """Return Optuna distributions as a search space without defaults or conditions."""
     return SearchSpace({name: _parameter(distribution) for name, distribution in distributions.items()})
+
+
+def stored_study(storage: str, name: str | None = None) -> optuna.Study:
+    """Return a study that somebody kept.
+
+    Args:
+        storage: As Optuna names it: `sqlite:///study.db`, or a journal file.
+        name: Of the study; may be None where there is only one.
+
+    Raises:
+        KeyError: There is no such study.
+        ValueError: Several are there and none is named, or the storage is none.
+    """
+    place = storage if "://" in storage else JournalStorage(JournalFileBackend(storage))
+    return optuna.load_study(study_name=name, storage=place)
 
 
 def _distribution(parameter: FloatParameter | IntParameter | ChoiceParameter) -> BaseDistribution:

@@ -24,6 +24,7 @@ from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.snapshot import known_trials, mend_checkpoints
 from automl_gpt_ray.ray_tune.stopping import StopAtBudget, StopClosed
+from automl_gpt_ray.ray_tune.tracking import trackers
 from automl_gpt_ray.ray_tune.trial import bind
 from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
@@ -54,7 +55,7 @@ def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell 
         reuse_actors=not _elsewhere(job) if job.reuse_actors is None else job.reuse_actors,
         trial_dirname_creator=folder_name,
         verbose=0,
-        callbacks=[Enduring(), Progress(searcher, tell, job.trials)],
+        callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
         max_failures=job.retries,
         raise_on_failed_trial=False,
         checkpoint_config=CheckpointConfig(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from automl_gpt_ray.config import LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.ray_tune.tracking import check_trackers
 from automl_gpt_ray.ray_tune.trial import Evaluate, Trainable, load_evaluate, load_trainable
 from automl_gpt_ray.staging import staged_card
 from automl_gpt_ray.training.data_check import check_data
@@ -30,6 +31,7 @@ def prepare(loaded: LoadedJob) -> Prepared:
         InputError: Data is missing or wrong, or a function cannot be imported.
     """
     job = loaded.job
+    check_trackers(job, loaded.source)
     trainable = load_trainable(loaded.model, loaded.source)
     evaluate = load_evaluate(loaded.model, loaded.source)
     if job.refit and "task" not in inspect.signature(trainable).parameters:

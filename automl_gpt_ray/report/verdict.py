@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,7 +11,7 @@ from automl_gpt_ray.audit import ADVISED, AUDIT, DISCARDED, FORGET, PAUSE, REVIS
 from automl_gpt_ray.curves.ledger import Ledger
 from automl_gpt_ray.curves.questions import Question
 from automl_gpt_ray.curves.scoring import LEVELS
-from automl_gpt_ray.events import Decision, ForecastMade, ResultReported, TrialStarted
+from automl_gpt_ray.events import Decision, ForecastMade, ResultReported, TrialResumed, TrialStarted
 from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.report.story import Moment, Story
 
@@ -72,15 +72,42 @@ def decided(story: Story) -> dict[str, Any]:
     """Return what was decided about trials: who and what how often, each decision, and the audit.
 
     Returns:
-        `counts`: (who, what, how often); `rows`: the latest decisions, oldest first; `total`: how many there were;
-        `audit`: that of `audit.audit_of`, None where nothing was held back.
+        `counts`: who, what, how often, in how many cases the expected and the real final value are known, and how far
+        apart they were on average; `rows`: the latest decisions, oldest first; `total`: how many there were; `audit`:
+        that of `audit.audit_of`, None where nothing was held back; `paused` and `resumed`: trials that were ever
+        paused, and those of them that went on; `best_paused`: how often the best trial was paused on its way.
     """
     told = [(m, d) for m, d in story.at(Decision) if d.subject in story.numbers]
     trials = {trial.id: trial for trial in story.history.trials}
-    counts = Counter((d.by, WORDS.get(d.action, d.action)) for _, d in told)
-    rows = [_row(story, moment, decision, trials[decision.subject]) for moment, decision in told[-MOST_DECISIONS:]]
-    audit = audit_of(story.history, [d for _, d in told])
-    return {"counts": [(*key, n) for key, n in counts.most_common()], "rows": rows, "total": len(told), "audit": audit}
+    paused = [d for _, d in told if d.action == PAUSE]
+    again = {event.trial for event in story.events(TrialResumed)}
+    return {
+        "counts": _counts(story, [d for _, d in told], trials),
+        "rows": [_row(story, moment, d, trials[d.subject]) for moment, d in told[-MOST_DECISIONS:]],
+        "total": len(told),
+        "audit": audit_of(story.history, [d for _, d in told]),
+        "paused": len({d.subject for d in paused}),
+        "resumed": len({d.subject for d in paused} & again),
+        "best_paused": sum(d.subject == story.best.id for d in paused) if story.best else 0,
+    }
+
+
+def _counts(story: Story, told: Sequence[Decision], trials: Mapping[str, TrialRecord]) -> list[dict[str, Any]]:
+    groups: dict[tuple[str, str], list[Decision]] = defaultdict(list)
+    for decision in told:
+        groups[decision.by, WORDS.get(decision.action, decision.action)].append(decision)
+    rows = []
+    for (who, what), made in sorted(groups.items(), key=lambda group: -len(group[1])):
+        finals = [(d.predicted, _final(story, trials[d.subject])) for d in made]
+        off = [abs(said - real) for said, real in finals if said is not None and real is not None]
+        mean = sum(off) / len(off) if off else None
+        rows.append({"who": who, "what": what, "times": len(made), "known": len(off), "off": mean})
+    return rows
+
+
+def _final(story: Story, trial: TrialRecord) -> float | None:
+    """Return the best value of a trial that was trained to its end; None for others."""
+    return trial.value(story.objective) if trial.last_step >= story.history.max_step else None
 
 
 def about_the_run(story: Story) -> list[Decision]:
@@ -107,7 +134,7 @@ def _row(story: Story, moment: Moment, decision: Decision, trial: TrialRecord) -
         "by": decision.by,
         "reason": decision.reason,
         "predicted": decision.predicted,
-        "final": value if trial.last_step >= story.history.max_step else None,
+        "final": _final(story, trial),
         "later": _later(story, trial, value, later),
     }
 

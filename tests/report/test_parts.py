@@ -9,10 +9,18 @@ from typer.testing import CliRunner
 
 from automl_gpt_ray import cli
 from automl_gpt_ray.config import load_job
-from automl_gpt_ray.events import ResultReported, RunResumed, RunStarted, TrialStarted
+from automl_gpt_ray.events import (
+    Decision,
+    ResultReported,
+    RunResumed,
+    RunStarted,
+    TrialEnded,
+    TrialResumed,
+    TrialStarted,
+)
 from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.lineage import Origin
-from automl_gpt_ray.records import Observation, Proposal
+from automl_gpt_ray.records import Observation, Proposal, TrialState
 from automl_gpt_ray.report.anytime import anytime
 from automl_gpt_ray.report.importance import importances, parallel
 from automl_gpt_ray.report.index import write_reports
@@ -20,7 +28,7 @@ from automl_gpt_ray.report.reproduce import job_text
 from automl_gpt_ray.report.story import read_story
 from automl_gpt_ray.report.thinning import evenly, most_points, thinned
 from automl_gpt_ray.report.trials import call_of
-from automl_gpt_ray.report.verdict import calibration, ledger_of
+from automl_gpt_ray.report.verdict import calibration, decided, ledger_of
 
 
 def test_thinning_keeps_ends_and_extremes():
@@ -63,6 +71,34 @@ def test_calibration_counts_what_lay_below(made):
     assert [p["nominal"] for p in points] == [0.1, 0.5, 0.9]
     assert all(p["low"] <= p["real"] <= p["high"] for p in points)
     assert [p["real"] for p in points] == sorted(p["real"] for p in points)
+
+
+def test_decisions_are_judged_by_what_came_later(tmp_path):
+    journal = Journal(tmp_path / FILE_NAME)
+    journal.append(RunStarted("accuracy", "max", 2, 0, {}))
+
+    def begin(name, source):
+        journal.append(TrialStarted(name, Proposal(f"{source}-{name}", {}, "why", source)))
+
+    def report(name, step, value):
+        journal.append(ResultReported(name, Observation(step, {"accuracy": value}, 1.0)))
+
+    begin("a", "default")
+    begin("b", "classical")
+    for name, value in (("a", 0.4), ("b", 0.3)):
+        report(name, 1, value)
+        journal.append(Decision(name, "pause", "promises little", "gp", 1, 0.5))
+        journal.append(TrialEnded(name, TrialState.PAUSED))
+    journal.append(TrialResumed("a", "promises most"))
+    report("a", 2, 0.7)
+    journal.append(TrialEnded("a", TrialState.COMPLETED))
+    journal.close()
+    found = decided(read_story(tmp_path))
+    (count,) = found["counts"]
+    assert (count["who"], count["what"], count["times"], count["known"]) == ("gp", "paused", 2, 1)
+    assert count["off"] == pytest.approx(0.2)
+    assert (found["paused"], found["resumed"], found["best_paused"], found["total"]) == (2, 1, 1, 2)
+    assert [row["later"] for row in found["rows"]] == ["trained to its end, best of the run", "never trained on"]
 
 
 def test_importance_and_axes(made):
