@@ -142,7 +142,7 @@ class Job(BaseModel):
         tracking: Experiment trackers that follow the trials.
         seed: Of splits, weights and samplers.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
-        storage_path: Where run folders are made.
+        storage_path: Where run folders are made: a folder, or a URI (`s3://…`, `gs://…`).
     """
 
     model_config = _STRICT

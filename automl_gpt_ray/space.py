@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
 from itertools import chain, islice
 from typing import Any
 
@@ -59,7 +60,7 @@ class SearchSpace:
 
     __hash__ = None  # type: ignore[assignment]
 
-    @property
+    @cached_property
     def searched(self) -> dict[str, FloatParameter | IntParameter | ChoiceParameter]:
         """The parameters that have something to choose."""
         return {n: p for n, p in self.parameters.items() if not isinstance(p, ConstantParameter)}
@@ -80,7 +81,7 @@ class SearchSpace:
     def is_active(self, name: str, config: Config) -> bool:
         """Return whether parameter `name` exists under the values of `config`: its parents do, with such values."""
         conditions = self.parameters[name].when
-        return all(
+        return not conditions or all(
             parent in config and _among(config[parent], values) and self.is_active(parent, config)
             for parent, values in conditions.items()
         )
@@ -154,7 +155,7 @@ class SearchSpace:
             [entry for name, p in self.searched.items() for entry in _entries(p, config, name)], dtype=float
         )
 
-    @property
+    @cached_property
     def vector_size(self) -> int:
         """How many entries `to_vector` returns."""
         return sum(

@@ -89,7 +89,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
         console.print(f"WARNING: {warning}", style="yellow", markup=False)
     console.print(f"ended because {outcome.ended_by}", markup=False)
     console.print(f"run folder: {outcome.run_dir}", markup=False, soft_wrap=True)
-    console.print(f"see it all: automl-gpt-ray report {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
+    verb = "fetch" if "://" in outcome.run_dir else "report"
+    console.print(f"see it all: automl-gpt-ray {verb} {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
     if outcome.checkpoint:
         what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
         console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)

@@ -1,4 +1,4 @@
-"""The public learning curves that forecasts are measured on: LCBench, TaskSet and ARLBench."""
+"""The learning curves that forecasts are measured on: our own, LCBench, TaskSet and ARLBench."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pandas as pd
 
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.records import Objective
+from benchmarks import tables
+from benchmarks.problems import Table
 
 
 @dataclass(frozen=True, eq=False)
@@ -19,7 +21,7 @@ class Task:
     """One task of a suite: configurations and their full curves.
 
     Attributes:
-        suite: `lcbench`, `taskset` or `arlbench`.
+        suite: `recorded`, `lcbench`, `taskset` or `arlbench`.
         name: The task.
         objective: Metric and direction.
         vectors: Shape (configurations, dimensions), in [0, 1].
@@ -62,9 +64,16 @@ ARLBENCH_LOG = ("learning_rate", "epsilon")
 
 
 def load(folder: Path, suite: str) -> list[Task]:
-    """Return the tasks of `suite`, by name, from its parquet file in `folder`."""
+    """Return the tasks of `suite`, by name; but for our own from its parquet file in `folder`."""
+    if suite == "recorded":
+        return [_recorded(table) for table in tables.load(suite)]
     table = pd.read_parquet(folder / f"{suite}.parquet")
     return [_TASKS[suite](str(name), rows.reset_index(drop=True)) for name, rows in table.groupby("task")]
+
+
+def _recorded(table: Table) -> Task:
+    vectors = np.array([table.brief.space.to_vector(config) for config in table.configs])
+    return Task("recorded", table.name, table.brief.objective, vectors, np.asarray(table.values, dtype=float))
 
 
 def _lcbench(name: str, rows: pd.DataFrame) -> Task:
@@ -92,7 +101,7 @@ def _arlbench(name: str, rows: pd.DataFrame) -> Task:
 
 
 _TASKS = {"lcbench": _lcbench, "taskset": _taskset, "arlbench": _arlbench}
-SUITES = tuple(_TASKS)
+SUITES = ("recorded", *_TASKS)
 
 
 def unit_vector(config: Mapping[str, float], ranges: dict[str, tuple[float, float, str]]) -> Array:

@@ -69,7 +69,7 @@ def test_documentation_names_only_fields_that_are():
 def test_several_lines_of_documentation_become_one():
     told = attributes(Job)["reuse_actors"]
     assert told.startswith("Whether one worker process trains several trials")
-    assert told.endswith("whose node has died.")
+    assert told.endswith("node has died.")
 
 
 def test_the_reference_is_up_to_date():

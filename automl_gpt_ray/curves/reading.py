@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import final
 
 import numpy as np
 
 from automl_gpt_ray.curves.predictor import Context, Curve, CurvePredictor, Query
+from automl_gpt_ray.metrics import METRICS
 from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
@@ -59,7 +61,8 @@ def predicted_logs(
 ) -> list[PredictedLog | None]:
     """Return a forecast of each curve at four later steps, the last of them the final one.
 
-    None for a curve that has reached its end.
+    None for a curve that has reached its end. A metric that is known keeps to its range, unless something reported
+    does not.
 
     Args:
         predictor: Who forecasts.
@@ -70,10 +73,21 @@ def predicted_logs(
     asked = [(i, step) for i, c in enumerate(curves) for step in _steps(c.last_step, context.max_step, near)]
     told = predictor.predict(context, [Query(curves[i], step) for i, step in asked])
     found: list[list[LogPoint]] = [[] for _ in curves]
+    ends = _range(context)
     for n, (i, step) in enumerate(asked):
-        found[i].append(LogPoint(step, float(told.median[n]), float(told.low[n]), float(told.high[n])))
+        middle, low, high = (min(max(float(q[n]), ends[0]), ends[1]) for q in (told.median, told.low, told.high))
+        found[i].append(LogPoint(step, middle, low, high))
     metric = context.objective.metric
     return [PredictedLog(metric, tuple(line), predictor.name) if line else None for line in found]
+
+
+def _range(context: Context) -> tuple[float, float]:
+    """Return what values of the objective can be; somebody's own accuracy may be in per cent."""
+    known = METRICS.get(context.objective.metric)
+    seen = [curve.values[np.isfinite(curve.values)] for curve in context.curves]
+    if known is None or any(len(v) and not known.low <= v.min() <= v.max() <= known.high for v in seen):
+        return -math.inf, math.inf
+    return known.low, known.high
 
 
 def _curve(trial: TrialRecord, history: History, space: SearchSpace) -> Curve:

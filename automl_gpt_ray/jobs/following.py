@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from queue import Empty, SimpleQueue
+from threading import Thread
 
 from automl_gpt_ray.jobs.server import JobServer, JobServerError, JobState
 
@@ -39,7 +41,7 @@ def follow(server: JobServer, job_id: str, write: Callable[[str], object]) -> Jo
         try:
             state = server.state(job_id)
             lines.again()
-            for piece in server.tail(job_id) if not state.over else (server.logs(job_id),):
+            for piece in _apart(server.tail(job_id)) if not state.over else (server.logs(job_id),):
                 lines.take(piece)
             if state.over:
                 lines.end()
@@ -59,6 +61,31 @@ def exit_code(state: JobState) -> int:
     if state.exit_code is None or state.exit_code < 0:
         return FAILED
     return state.exit_code
+
+
+def _apart(pieces: Iterator[str]) -> Iterator[str]:
+    """Yield `pieces`, for which a thread waits: Ctrl-C then finds this one where nothing can swallow it."""
+    found: SimpleQueue[str | Exception | None] = SimpleQueue()
+
+    def read() -> None:
+        try:
+            for piece in pieces:
+                found.put(piece)
+        except Exception as error:  # noqa: BLE001 - raised again where it is waited for
+            found.put(error)
+        found.put(None)
+
+    Thread(target=read, name="job log", daemon=True).start()
+    while True:
+        try:
+            piece = found.get(timeout=POLL_S)
+        except Empty:
+            continue
+        if piece is None:
+            return
+        if isinstance(piece, Exception):
+            raise piece
+        yield piece
 
 
 class _Lines:

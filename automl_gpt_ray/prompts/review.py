@@ -11,6 +11,7 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.curves.facts import CurveFacts, facts_of
 from automl_gpt_ray.prompts.cards_text import data_card_lines, model_card_lines, request_lines
 from automl_gpt_ray.prompts.detail import Detail
+from automl_gpt_ray.prompts.feedback_text import feedback_lines
 from automl_gpt_ray.prompts.history_text import changes, history_lines, log_text
 from automl_gpt_ray.prompts.paragraph import template, told_within
 from automl_gpt_ray.prompts.quoting import escaped, number, quoted
@@ -61,6 +62,7 @@ def _prompt(brief: Brief, history: History, subjects: Sequence[Subject], detail:
         data_card=data_card_lines(brief, detail),
         request=request_lines(brief, detail),
         history=history_lines(brief, history, replace(detail, running=0, queued=0)),
+        feedback=feedback_lines(history),
         trials="\n".join(_trial_lines(brief, history, subjects)),
         revisable=", ".join(map(quoted, revisable(subjects))),
         metric=quoted(brief.objective.metric),

@@ -40,6 +40,9 @@ from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.storage import TROUBLES
 
+PROBE = ".begun"
+"""Written first into the storage of a run."""
+
 
 def run(
     loaded: LoadedJob, llm: LLMClient | None = None, run_dir: str | Path | None = None, tell: Tell | None = None
@@ -98,8 +101,10 @@ def new_place(job: Job, source: str, run_dir: str | Path | None = None) -> RunPl
     place = place_for(job.storage_path, f"{job.name}-{stamp}", run_dir)
     try:
         taken = place.storage.exists() and any(place.storage.list())
+        if place.mirrored and not taken:
+            place.storage.write(PROBE, b"")  # Ray would find out after minutes, in a traceback
     except TROUBLES as error:
-        rule = f"must be storage that can be reached ({first_line(error)[:200]})"
+        rule = f"must be storage that can be read and written ({first_line(error)[:200]})"
         raise JobError(source, [Problem("storage_path", rule, place.storage.name)]) from None
     if taken:
         remedy = "choose another, or carry that run on with --resume"

@@ -9,6 +9,7 @@ from small_runs import CONDITIONAL, PLAIN, made_history, trial
 
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.curves.last_value import LastValue
+from automl_gpt_ray.curves.predictor import Forecasts
 from automl_gpt_ray.curves.reading import context_of, predicted_logs, untried
 from automl_gpt_ray.records import History, Objective, TrialState
 
@@ -48,3 +49,27 @@ def test_logs_end_at_the_last_step_and_lie_ahead():
                 assert log.final.step == history.max_step
                 assert all(p.step > curve.last_step for p in log.points)
                 assert all(p.low <= p.value <= p.high and math.isfinite(p.value) for p in log.points)
+
+
+class _Wild:
+    """Forecasts from far below zero to far above one."""
+
+    name = "wild"
+
+    def predict(self, context, queries):
+        n = len(queries)
+        low, middle, high = (np.full(n, value) for value in (-3.0, 0.5, 7.0))
+        return Forecasts(low, middle, high, middle, high)
+
+
+def test_forecasts_keep_to_the_range_of_a_known_metric_unless_reports_do_not():
+    def told(metric, mode, values):
+        running = trial(1, PLAIN.default, values, TrialState.RUNNING, metric=metric)
+        context = context_of(History(Objective(metric, mode), (running,), max_step=8), PLAIN)
+        point = predicted_logs(_Wild(), context, context.curves)[0].final
+        return point.low, point.value, point.high
+
+    assert told("accuracy", "max", (0.4, 0.6)) == (0.0, 0.5, 1.0)
+    assert told("log_loss", "min", (0.4, 0.6)) == (0.0, 0.5, 7.0)
+    assert told("accuracy", "max", (40.0, 60.0)) == (-3.0, 0.5, 7.0)  # somebody's own, in per cent
+    assert told("reward", "max", (0.4,)) == (-3.0, 0.5, 7.0)

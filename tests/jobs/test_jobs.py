@@ -87,7 +87,7 @@ def test_a_job_goes_on_unwatched_takes_a_remark_and_is_resumed_after_a_stop(clus
             break
     name = next(line.split()[1] for line in began if line.startswith("job "))
     watched.send_signal(signal.SIGINT)
-    rest, _ = watched.communicate(timeout=30)
+    rest, _ = watched.communicate(timeout=60)
     assert watched.returncode == 130
     assert f"{name} goes on" in rest
     said = command("feedback", name, "--narrow", "lr=0.005:0.05", cluster=cluster)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from types import SimpleNamespace
 
 import pytest
@@ -32,6 +34,19 @@ def test_a_node_dies_and_nothing_is_lost(scenario, cluster, tmp_path):
         # Its trial went on from its checkpoint: the one step that was under way at most is trained again.
         assert found.repeated_steps <= 1
         assert "begins again at its last checkpoint (lost)" in found.output.replace("\n", " ")
+
+
+def test_a_cluster_without_tokens_takes_jobs(cluster, tmp_path):
+    cluster.add_node(1)
+    job = nodes.job_file(tmp_path, freeze=False)
+    told = ["--set", f"storage_path={tmp_path}/runs", "--set", "trials=1", "--follow", "--address", cluster.url]
+    command = [sys.executable, "-m", "automl_gpt_ray.cli", "submit", str(job), *told]
+    environment = {**cluster.environment, "RAY_ADDRESS": "10.1.2.3:1"}  # what was given goes before it
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert f"note: storage_path {tmp_path}/runs is a path" in done.stdout
+    assert "WARNING: the cluster has 2 nodes and storage_path is a path" in done.stdout
+    cluster.end_nodes()
 
 
 @pytest.fixture
