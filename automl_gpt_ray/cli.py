@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Tune models on Ray: a language model, a classical optimiser and early metrics share the loop. Try `demo` first.",
+    help="Tune models on Ray: a language model, a classical optimiser and early metrics share the loop. Try `demo`.",
 )
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")

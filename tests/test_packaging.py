@@ -59,7 +59,8 @@ def test_the_wheel_holds_templates_weights_and_configs(tmp_path):
 
 
 def test_the_source_distribution_holds_what_the_wheel_is_made_of(tmp_path):
-    names = {name.split("/", 1)[1] for name in tarfile.open(built("sdist", tmp_path)).getnames() if "/" in name}
+    with tarfile.open(built("sdist", tmp_path)) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
     tracked = {file.removeprefix("automl_gpt_ray/") if "/configs/" in file else file for file in expected()}
     assert tracked | {"README.md", "LICENSE", "constraints.txt", "examples/without_ray.py"} <= names
 
