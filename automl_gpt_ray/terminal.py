@@ -94,6 +94,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"run folder: {outcome.run_dir}", markup=False, soft_wrap=True)
     verb = "fetch" if "://" in outcome.run_dir else "report"
     console.print(f"see it all: automl-gpt-ray {verb} {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
+    if outcome.trials.get("running") or outcome.trials.get("paused"):
+        console.print(f"go on: automl-gpt-ray run --resume {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
     if outcome.checkpoint:
         what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
         console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)
