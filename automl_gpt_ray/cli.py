@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    help="Tune models on Ray: a language model, a classical optimiser and early metrics share the loop.",
+    help="Tune models on Ray: a language model, a classical optimiser and early metrics share the loop. Try `demo`.",
 )
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
@@ -167,7 +167,7 @@ def assign(
 @app.command()
 def feedback(
     run_dir: Annotated[str, typer.Argument(help="Folder of a run; with --address, a job's id.", show_default=False)],
-    text: Annotated[str, typer.Argument(help="What to tell its advisors; nothing shows what came of it so far.")] = "",
+    text: Annotated[str, typer.Argument(help="What to tell its advisors, in your own words.")] = "",
     fix: Annotated[list[str] | None, typer.Option(help="NAME=VALUE of all further proposals.")] = None,
     narrow: Annotated[list[str] | None, typer.Option(help="NAME=LOW:HIGH of all further proposals.")] = None,
     free: Annotated[list[str] | None, typer.Option(help="NAME of which earlier hints hold no longer.")] = None,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +111,7 @@ def _scalar(field: str, text: str) -> Value:
     return value
 
 
-def show(lines: Iterable[str]) -> None:
+def show(lines: Sequence[str]) -> None:
     """Print lines that hold what somebody wrote."""
-    for line in lines:
+    for line in lines or ["nothing has been said to this run"]:
         sys.stdout.write("".join(c if c.isprintable() or c == "\n" else " " for c in line) + "\n")

@@ -58,8 +58,11 @@ def show_plan(console: Console, plan: Plan) -> None:
         _show_proposal(console, number, proposal)
     console.rule("expected cost")
     console.print(f"up to {plan.trials} trials and {plan.steps} training steps", markup=False)
-    tokens = f"{plan.usage.prompt_tokens} tokens in, {plan.usage.completion_tokens} out"
-    console.print(f"about {tokens} for one call of the language model", markup=False)
+    tokens, out = f"{plan.usage.prompt_tokens} tokens in", plan.usage.completion_tokens
+    asked = (
+        f"{tokens}, {out} out, for one call of the language model" if out else f"{tokens}, were a language model asked"
+    )
+    console.print(f"about {asked}", markup=False)
 
 
 def show_outcome(console: Console, outcome: Outcome) -> None:
@@ -91,6 +94,8 @@ def show_outcome(console: Console, outcome: Outcome) -> None:
     console.print(f"run folder: {outcome.run_dir}", markup=False, soft_wrap=True)
     verb = "fetch" if "://" in outcome.run_dir else "report"
     console.print(f"see it all: automl-gpt-ray {verb} {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
+    if outcome.trials.get("running") or outcome.trials.get("paused"):
+        console.print(f"go on: automl-gpt-ray run --resume {quote(outcome.run_dir)}", markup=False, soft_wrap=True)
     if outcome.checkpoint:
         what = "refitted on training and validation data" if outcome.refitted else "best checkpoint"
         console.print(f"{what}: {outcome.checkpoint}", markup=False, soft_wrap=True)

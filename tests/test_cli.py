@@ -14,6 +14,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import read_job
 from automl_gpt_ray.errors import LLMUnavailable
 from automl_gpt_ray.events import ResultReported, RunStarted, TrialStarted
+from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.outcome import summarise
 from automl_gpt_ray.plan import make_plan
@@ -191,3 +192,9 @@ def test_describe_writes_a_card(call, tmp_path):
     code, _, err = call("cards", "describe", file, "--label", "colour")
     assert code == 2
     assert "Traceback" not in err
+
+
+def test_a_run_that_was_told_nothing_says_so(call, tmp_path):
+    book = Book(Journal(tmp_path / FILE_NAME))
+    book.record(RunStarted("accuracy", "max", 4, 0, {}, read_job(JOB).brief.to_dict()))
+    assert call("feedback", tmp_path) == (0, "nothing has been said to this run\n", "")

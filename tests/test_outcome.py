@@ -150,3 +150,10 @@ def test_the_terminal_shows_it_and_reads_no_markup(tmp_path):
     for word in ("[red]x[/red]", "[bold]", "[/nonsense]", "[blink]"):
         assert word in text
     assert "No trial reported a value" in printed(of(a_book(), tmp_path))
+
+
+@pytest.mark.parametrize(("state", "told"), [(TrialState.RUNNING, True), (TrialState.COMPLETED, False)])
+def test_a_run_that_was_interrupted_says_how_to_go_on(tmp_path, state, told):
+    book = a_book()
+    run(book, "t1", [0.5], state)
+    assert (f"go on: automl-gpt-ray run --resume {tmp_path}" in printed(of(book, tmp_path))) is told

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tarfile
 import tomllib
 import zipfile
 from importlib.util import find_spec
@@ -55,6 +56,13 @@ def test_the_wheel_holds_templates_weights_and_configs(tmp_path):
     names = set(zipfile.ZipFile(built("wheel", tmp_path)).namelist())
     assert expected() <= names
     assert {name.split("/")[0] for name in names if "dist-info" not in name} == {"automl_gpt_ray"}
+
+
+def test_the_source_distribution_holds_what_the_wheel_is_made_of(tmp_path):
+    with tarfile.open(built("sdist", tmp_path)) as archive:
+        names = {name.split("/", 1)[1] for name in archive.getnames() if "/" in name}
+    tracked = {file.removeprefix("automl_gpt_ray/") if "/configs/" in file else file for file in expected()}
+    assert tracked | {"README.md", "LICENSE", "constraints.txt", "examples/without_ray.py"} <= names
 
 
 def test_the_build_takes_the_configs_along():
