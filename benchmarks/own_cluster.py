@@ -102,7 +102,15 @@ class OwnCluster:
         self._ports = (port, dashboard)
         self.temp = tempfile.mkdtemp(prefix="agr-", dir="/tmp")
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
-        self.environment = {**inherited, "RAY_AUTH_MODE": auth, "RAY_USAGE_STATS_ENABLED": "0", **(environment or {})}
+        # A job's entrypoint is `python`, as on any head: let that be the one that runs here.
+        path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', os.defpath)}"
+        self.environment = {
+            **inherited,
+            "PATH": path,
+            "RAY_AUTH_MODE": auth,
+            "RAY_USAGE_STATS_ENABLED": "0",
+            **(environment or {}),
+        }
         self._nodes: list[Node] = []
 
     def __enter__(self) -> Self:

@@ -125,8 +125,9 @@ def test_same_trials_same_decisions_same_order(local_ray, tmp_path, pair):
     assert real == simulated
 
 
-# HyperBand leaves workers idle while it waits for a bracket: the turnstile would wait for them.
-@pytest.mark.parametrize("pair", [pair for pair in PAIRS if pair is not random_and_hyperband])
+# HyperBand leaves workers idle while it waits for a bracket: the turnstile would wait for them. The others were all
+# the same when they were tried; these two pause and stop.
+@pytest.mark.parametrize("pair", [tpe_and_asha, random_and_median])
 def test_so_it_is_on_four_workers(local_ray, tmp_path, pair):
     simulated = in_simulator(*pair(), tmp_path, workers=4)
     real = in_ray(*pair(), tmp_path, workers=4)
