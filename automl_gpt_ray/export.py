@@ -39,6 +39,9 @@ _OPTIMISERS = {"adamw": "adamw_torch", "sgd": "sgd"}
 # Other names of XGBoost's parameters, which somebody's own trainable may use.
 _ALIASES = frozenset({"learning_rate", "reg_alpha", "reg_lambda", "min_split_loss"})
 _ROUNDS = ("num_boost_round", "n_estimators")
+_OWN, _OWN_XGBOOST = "automl_gpt_ray.training.", "automl_gpt_ray.training.tabular:"
+# Of these trainers of tables `learning_rate` and `max_depth` are another library's.
+_NO_NETWORKS = tuple(f"{_OWN}{name}:" for name in ("tabular", "lightgbm_trees", "sklearn_models"))
 
 
 @dataclass(frozen=True)
@@ -119,8 +122,8 @@ def _yaml(it: Exported) -> str:
 
 def _hf(it: Exported) -> str:
     arguments = {_ARGUMENTS[name]: value for name, value in it.config.items() if name in _ARGUMENTS}
-    if "learning_rate" not in arguments:
-        _refuse("hf", "a `learning_rate`", it)
+    if "learning_rate" not in arguments or _trainable(it).startswith(_NO_NETWORKS):
+        _refuse("hf", "a network's `learning_rate`", it)
     if "optim" in arguments:
         arguments["optim"] = _OPTIMISERS.get(str(arguments["optim"]), arguments["optim"])
     epochs = float(it.config.get("epochs_per_step") or 1) * it.story.history.max_step
@@ -146,7 +149,8 @@ def _hf(it: Exported) -> str:
 def _xgboost(it: Exported) -> str:
     names = PARAMETERS | _ALIASES
     parameters = {name: value for name, value in it.config.items() if name in names}
-    if not parameters or not {"eta", "max_depth", "learning_rate"} & set(parameters):
+    another = _trainable(it).startswith(_OWN) and not _trainable(it).startswith(_OWN_XGBOOST)
+    if another or not {"eta", "max_depth", "learning_rate"} & set(parameters):
         _refuse("xgboost", "parameters of XGBoost", it)
     others = {n: v for n, v in it.config.items() if n not in names and n not in (*_ROUNDS, "rounds_per_step")}
     return "\n".join(
@@ -166,8 +170,13 @@ def _rounds(it: Exported) -> int:
     for name in _ROUNDS:
         if name in whole:
             return whole[name]
-    ours = it.story.brief and it.story.brief.model and it.story.brief.model.trainable.startswith("automl_gpt_ray.")
+    ours = _trainable(it).startswith(_OWN)
     return it.step * whole.get("rounds_per_step", DEFAULT_ROUNDS if ours else 1)
+
+
+def _trainable(it: Exported) -> str:
+    """Return what the Model Card names; empty without a card."""
+    return it.story.brief.model.trainable if it.story.brief and it.story.brief.model else ""
 
 
 def _objective(brief: Brief | None) -> dict[str, Any]:

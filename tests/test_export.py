@@ -125,6 +125,12 @@ def test_what_cannot_be_exported_is_said(tmp_path):
         export(folder, "json", "17")
 
 
+@pytest.mark.parametrize(("model", "form"), [("lightgbm", "xgboost"), ("lightgbm", "hf"), ("xgboost", "hf")])
+def test_names_of_another_library_are_not_exported(tmp_path, model, form):
+    with pytest.raises(JobError, match="--format"):
+        export(run_of(tmp_path, model, "tabular"), form)
+
+
 def test_the_table_of_trials(tmp_path):
     folder = make_run(tmp_path, 12, steps=10, forecast_every=5)
     frame = trials_table(folder).to_pandas()
