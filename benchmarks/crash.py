@@ -27,6 +27,7 @@ from automl_gpt_ray.events import PromptSent, ReplyReceived, TrialStarted
 from automl_gpt_ray.journal import FILE_NAME, Entry, read_journal
 from automl_gpt_ray.records import TrialRecord, TrialState
 from benchmarks.climber import STEPS
+from benchmarks.no_data import NO_DATA
 from benchmarks.server_process import ServerProcess
 
 TRIALS = 8
@@ -175,14 +176,7 @@ def _job(url: str) -> dict[str, object]:
     hyperparameters = {"lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}}
     return {
         "name": "crash",
-        "data_card": {
-            "name": "nothing",
-            "task": "classification",
-            "input_type": "tabular",
-            "metric": "accuracy",
-            "label_space": {"column": "y", "classes": ["a", "b"]},
-            "description": "No data at all.",
-        },
+        "data_card": NO_DATA,
         "model_card": {
             "name": "climber",
             "structure": "none",

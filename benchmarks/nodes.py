@@ -23,6 +23,7 @@ from automl_gpt_ray.events import Decision, ResultReported, TrialStarted
 from automl_gpt_ray.journal import Entry, read_journal
 from automl_gpt_ray.ray_tune.run_place import place_of
 from automl_gpt_ray.records import TrialState
+from benchmarks.no_data import NO_DATA
 from benchmarks.own_cluster import OwnCluster
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -190,16 +191,8 @@ def job_file(folder: Path, freeze: bool) -> Path:
         "trainable": "benchmarks.climber:train",
         "max_steps": 8,
     }
-    data: dict[str, Any] = {
-        "name": "nothing",
-        "task": "classification",
-        "input_type": "tabular",
-        "metric": "accuracy",
-        "label_space": {"column": "y", "classes": ["a", "b"]},
-        "description": "No data at all.",
-    }
     job: dict[str, Any] = {
-        "data_card": data,
+        "data_card": NO_DATA,
         "model_card": card,
         "request": {"metrics": [{"name": "score", "mode": "max"}]},
         "trials": TRIALS,

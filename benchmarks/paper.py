@@ -21,13 +21,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import load_job
-from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.ray_tune.configured_llm import configured
 from automl_gpt_ray.ray_tune.run import run
 from benchmarks.predicted_logs import Scored, pooled, scored, show
+from benchmarks.small_jobs import first_by
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 FASTER = 0.7
@@ -111,15 +110,11 @@ def _run(
 
 
 def _row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
-    book = Book()
-    for entry in read_journal(outcome.journal):
-        book.apply(entry)
-    default = next((t for t in book.history().trials if t.proposal.source == "default"), None)
     test, validation = outcome.test or {}, outcome.validation or {}
     return {
         "metric": outcome.metric,
         "trials": outcome.trials["total"],
-        "default": _rounded(default.value(book.objective) if default else None),
+        "default": _rounded(first_by(outcome, "default")),
         "best": _rounded(validation.get(outcome.metric)),
         "first": _rounded(outcome.real_log[0][1] if outcome.real_log else None),
         "latency_ms": _rounded(validation.get("latency_ms")),

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 from ray import tune
 
+from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import LoadedJob, read_job
+from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.outcome import Outcome
 from automl_gpt_ray.ray_tune.cluster import connect
@@ -97,6 +99,15 @@ class Jobs:
         place: Any = OFF if store == OFF else {"path": str((self.folder / store).absolute())}
         about = {"name": name, "data_card": dict(card), "experience": place}
         return read_job({**self.common, **about, "storage_path": str((self.folder / "runs").absolute())})
+
+
+def first_by(outcome: Outcome, source: str) -> float | None:
+    """Return the best value of the first trial by `source` that has one; None where there is none."""
+    book = Book()
+    for entry in read_journal(outcome.journal):
+        book.apply(entry)
+    values = (t.value(book.objective) for t in book.history().trials if t.proposal.source == source)
+    return next((value for value in values if value is not None), None)
 
 
 def mean_and_error(values: list[float]) -> dict[str, float]:

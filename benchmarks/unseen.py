@@ -31,13 +31,11 @@ from pathlib import Path
 
 import numpy as np
 
-from automl_gpt_ray.book import Book
-from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.outcome import Outcome
 from benchmarks.predicted_logs import Scored, pooled, scored, show
-from benchmarks.small_jobs import Jobs, mean_and_error
+from benchmarks.small_jobs import Jobs, first_by, mean_and_error
 from benchmarks.unseen_data import DIGITS, SOURCES, cards
 
 MODEL = Path(__file__).resolve().parents[1] / "configs" / "cards" / "models" / "small_cnn.yaml"
@@ -117,8 +115,8 @@ def _once(
     rows = {
         "mean of random": Row(float(np.mean(drawn))),
         "best of random": Row(best, test),
-        "default": Row(_first_by(plain, "default")),
-        "copied": Row(_first_by(told, "recalled")),
+        "default": _value(plain, "default"),
+        "copied": _value(told, "recalled"),
         "without cards": _row(plain),
         "with cards": _row(told),
         "unlike card": _row(unlike),
@@ -137,13 +135,9 @@ def _row(outcome: Outcome) -> Row:
     return Row(validation[outcome.metric], test.get(outcome.metric))
 
 
-def _first_by(outcome: Outcome, source: str) -> float:
-    """Return the value of the first trial that `source` proposed; NaN where none was."""
-    book = Book()
-    for entry in read_journal(outcome.journal):
-        book.apply(entry)
-    values = (t.value(book.objective) for t in book.history().trials if t.proposal.source == source)
-    return next((value for value in values if value is not None), float("nan"))
+def _value(outcome: Outcome, source: str) -> Row:
+    found = first_by(outcome, source)
+    return Row(float("nan") if found is None else found)
 
 
 def _summary(rows: list[Row]) -> dict[str, dict[str, float]]:

@@ -14,7 +14,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 
-from benchmarks.own_cluster import OwnCluster  # noqa: E402 - found by the path above
+from benchmarks.no_data import NO_DATA  # noqa: E402 - found by the path above
+from benchmarks.own_cluster import OwnCluster  # noqa: E402 - likewise
 
 TRAINER = """
 import math, tempfile, time
@@ -72,17 +73,9 @@ def climbing(tmp_path):
             "trainable": "climbing:train",
             "max_steps": 8,
         }
-        data = {
-            "name": "nothing",
-            "task": "classification",
-            "input_type": "tabular",
-            "metric": "accuracy",
-            "label_space": {"column": "y", "classes": ["a", "b"]},
-            "description": "No data at all.",
-        }
         job = {
             "name": "climb",
-            "data_card": data,
+            "data_card": NO_DATA,
             "model_card": card,
             "request": {"metrics": [{"name": "score", "mode": "max"}]},
             "trials": 3,

@@ -20,6 +20,7 @@ from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.outcome import load_outcome
 from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.replay import replay
+from benchmarks.no_data import NO_DATA
 
 pytestmark = pytest.mark.ray
 TESTS = Path(__file__).resolve().parents[1]
@@ -59,16 +60,8 @@ def job_file(folder, url, scheduler=None):
         "trainable": "benchmarks.climber:train",
         "max_steps": 8,
     }
-    data = {
-        "name": "nothing",
-        "task": "classification",
-        "input_type": "tabular",
-        "metric": "accuracy",
-        "label_space": {"column": "y", "classes": ["a", "b"]},
-        "description": "No data at all.",
-    }
     job = {
-        "data_card": data,
+        "data_card": NO_DATA,
         "model_card": card,
         "request": {"metrics": [{"name": "score", "mode": "max"}]},
         "trials": TRIALS,
