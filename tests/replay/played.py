@@ -48,8 +48,11 @@ def search(folder, llm=None, seed=5, data=None, **arguments):
     return LLMSearch(llm, **cards, request=parse_request(REQUEST), journal=folder, seed=seed, **arguments)
 
 
-def drive(searcher, trials, seed=0, parallel=4, first=0, climb=False):
-    """Call `searcher` as Ray would until `trials` have ended: some fail, some are stopped, some report NaN."""
+def drive(searcher, trials, seed=0, parallel=4, first=0, climb=False, pace=0.0):
+    """Call `searcher` as Ray would until `trials` have ended: some fail, some are stopped, some report NaN.
+
+    `pace` is what a step takes in seconds: with 0, advisors hardly come to say anything on a fast machine.
+    """
     rng, under_way, number, give_up = random.Random(seed), {}, first, time.monotonic() + 60
     while number < first + trials or under_way:
         assert time.monotonic() < give_up, "no suggestion came"
@@ -62,6 +65,7 @@ def drive(searcher, trials, seed=0, parallel=4, first=0, climb=False):
                 time.sleep(0.002)
         for name, (step, quality) in list(under_way.items()):
             if rng.random() < 0.5:
+                time.sleep(pace)
                 if _step(searcher, name, step + 1, quality, climb):
                     del under_way[name]
                 else:
