@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import SHORT_FORMS, Budget, filled_short_forms, price_of
@@ -31,6 +31,7 @@ from automl_gpt_ray.cards import (
 from automl_gpt_ray.cards.agreement import mismatches, ungrouped
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
+from automl_gpt_ray.llm_options import LLMOptions, with_prices
 from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
 from automl_gpt_ray.storage import is_uri
@@ -38,62 +39,6 @@ from automl_gpt_ray.tracking_options import TrackingOptions
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
-
-
-class LLMOptions(BaseModel):
-    """Which language model is in charge. Keys come from the environment or a file, never from this file.
-
-    Attributes:
-        model: Name the server knows; for `local`, a hub id or a folder.
-        provider: `openai` for any OpenAI-compatible server, `local` for a model in a Ray actor.
-        cpus: CPUs of that actor.
-        gpus: GPUs of that actor; may be a fraction.
-        base_url: An OpenAI-compatible server; None for OpenAI itself.
-        api_key_env: Environment variable that holds the key; local servers need none.
-        api_key_file: File that holds the key instead, on the machine of the driver (a mounted secret).
-        timeout_s: Longest wait for one reply, in seconds.
-        temperature: Sampling temperature; None leaves the server's default.
-        max_tokens: Longest reply in tokens.
-        max_prompt_tokens: Longest prompt in tokens, estimated on the high side before each call. A longer
-            one tells less: fewer latest trials, fewer best, no insight, ... None for no limit.
-        structured: `auto` uses structured output where the server has it.
-        record: Folder in which replies are recorded.
-        replay: Answer from `record` only, without a server.
-        on_outage: While the model cannot be asked: `classical` carries on with the other advisors, `wait`
-            starts no proposal but the model's, `fail` ends the run and keeps its results.
-        wait_s: Longest wait for one outage, in seconds; then the other advisors carry on.
-        wait_healthy_s: Seconds that a run waits at its start for the server at `base_url` to answer; then it ends
-            before anything is trained. None does not wait.
-    """
-
-    model_config = _STRICT
-
-    model: str = Field(min_length=1)
-    provider: Literal["openai", "local"] = "openai"
-    cpus: float = Field(default=1.0, ge=0)
-    gpus: float = Field(default=0.0, ge=0)
-    base_url: str | None = None
-    api_key_env: str = "OPENAI_API_KEY"
-    api_key_file: str | None = Field(default=None, min_length=1)
-    timeout_s: float = Field(default=60.0, gt=0)
-    temperature: float | None = Field(default=None, ge=0)
-    max_tokens: int | None = Field(default=None, ge=1)
-    max_prompt_tokens: int | None = Field(default=16_000, ge=500)
-    structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
-    record: str | None = None
-    replay: bool = False
-    on_outage: Literal["classical", "wait", "fail"] = "classical"
-    wait_s: float | None = Field(default=None, gt=0)
-    wait_healthy_s: float | None = Field(default=None, gt=0)
-
-    @field_validator("base_url")
-    @classmethod
-    def _http(cls, url: str | None) -> str | None:
-        if url is not None and not url.startswith(("http://", "https://")):
-            raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
-        if url is not None and "@" in url:
-            raise ValueError("must not hold a name or a key | put the key into the variable that `api_key_env` names")
-        return url
 
 
 class Resources(BaseModel):
@@ -173,7 +118,7 @@ class Job(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _short_forms(cls, values: Any) -> Any:
-        return filled_short_forms(values)
+        return with_prices(filled_short_forms(values))
 
     @property
     def limits(self) -> Budget:

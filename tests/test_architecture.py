@@ -29,6 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "insight",
         "intervals",
         "job_events",
+        "llm_options",
         "metrics",
         "parameters",
         "recollection",

@@ -12,6 +12,7 @@ moment it is known, so a run that was killed goes on from there:
 from __future__ import annotations
 
 import time
+import uuid
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -97,8 +98,9 @@ def new_place(job: Job, source: str, run_dir: str | Path | None = None) -> RunPl
     Raises:
         JobError: It holds another run already.
     """
-    stamp = time.strftime("%Y%m%d-%H%M%S")
-    place = place_for(job.storage_path, f"{job.name}-{stamp}", run_dir)
+    # Runs of one job may begin in the same second, on several machines too.
+    name = f"{job.name}-{time.strftime('%Y%m%d-%H%M%S')}-{uuid.uuid4().hex[:4]}"
+    place = place_for(job.storage_path, name, run_dir)
     try:
         taken = place.storage.exists() and any(place.storage.list())
         if place.mirrored and not taken:
