@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import sys
+import uuid
 from functools import partial
 
 import ray
 from ray import tune
 from ray.tune import CheckpointConfig
 from ray.tune.error import TuneError
-from ray.tune.experiment import Trial
+from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.stopper import CombinedStopper
 
@@ -60,29 +62,40 @@ def _search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell
     # What Ray's snapshot does not know is trained again: let it be at most a second old.
     os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
     tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
-        bind(prepared.trainable, prepared.task, job.resources),
-        name=EXPERIMENT,
-        storage_path=place.storage.name,
+        _experiment(prepared, searcher, place),  # type: ignore[arg-type]  # takes one, and does not say so
         resume=_resumable(place, searcher),
         metric=objective.metric,
         mode=objective.mode,
-        num_samples=-1,  # the searcher counts: Ray's own count lags after a restore, and cannot grow with the job
         search_alg=searcher,
         scheduler=scheduler(prepared.loaded, searcher),
-        stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
         # It counts paused trials too, so a scheduler that pauses counts for itself.
         max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
         reuse_actors=not _elsewhere(job) if job.reuse_actors is None else job.reuse_actors,
-        trial_dirname_creator=folder_name,
         verbose=0,
         callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
-        max_failures=job.retries,
         raise_on_failed_trial=False,
+    )
+
+
+def _experiment(prepared: Prepared, searcher: LLMSearch, place: RunPlace) -> Experiment:
+    job, objective = prepared.loaded.job, prepared.loaded.brief.objective
+    made = Experiment(
+        EXPERIMENT,
+        bind(prepared.trainable, prepared.task, job.resources),
+        storage_path=place.storage.name,
+        num_samples=sys.maxsize,  # the searcher counts: Ray's own count lags after a restore, and cannot grow
+        stop=CombinedStopper(StopClosed(searcher), StopAtBudget(searcher)),
+        trial_dirname_creator=folder_name,
+        max_failures=job.retries,
         checkpoint_config=CheckpointConfig(
             num_to_keep=1, checkpoint_score_attribute=objective.metric, checkpoint_score_order=objective.mode
         ),
     )
+    # Ray names the folder in which a driver gathers its snapshots by experiment and second: two runs that begin
+    # together on one head would write theirs into each other's storage.
+    made.storage._timestamp += f"-{uuid.uuid4().hex[:8]}"  # noqa: SLF001 - Ray has no other way
+    return made
 
 
 def _warn(place: RunPlace, tell: Tell | None) -> None:
