@@ -1,19 +1,20 @@
 """What a run loses when nodes die, and how soon it goes on: `python -m benchmarks.nodes --quick`.
 
 A head without CPUs and nodes that are killed as machines die (SIGKILL to every process), while a trial trains,
-while it starts and while it waits; a node that comes later. Nodes are processes on this machine, so a real
-network's time-outs come on top.
+while it starts, while it waits and while it becomes another by a revision; a node that comes later. Nodes are
+processes on this machine, so a real network's time-outs come on top.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import re
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -22,9 +23,11 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import Decision, ResultReported, TrialStarted
 from automl_gpt_ray.journal import Entry, read_journal
 from automl_gpt_ray.ray_tune.run_place import place_of
-from automl_gpt_ray.records import TrialState
+from automl_gpt_ray.records import History, TrialRecord, TrialState
+from benchmarks.model_server import LLMServer
 from benchmarks.no_data import NO_DATA
 from benchmarks.own_cluster import OwnCluster
+from benchmarks.tuning_answer import TuningAnswer
 
 ROOT = Path(__file__).resolve().parents[1]
 TRIALS = 6
@@ -45,6 +48,7 @@ class Figures:
         failures: Class of failure to count.
         duplicates: Trials with the configuration of another.
         repeated_steps: Steps reported more than once, over all trials.
+        clones: Trials that went on from the last step of another.
         nodes: Nodes that reported.
         exit_code: Of the driver.
         output: What the driver printed.
@@ -57,6 +61,7 @@ class Figures:
     failures: dict[str, int]
     duplicates: int
     repeated_steps: int
+    clones: int
     nodes: int
     exit_code: int
     output: str
@@ -93,7 +98,37 @@ def while_paused(cluster: OwnCluster, folder: Path) -> Figures:
     return _run("while paused", cluster, folder, f"{folder}/run", kill, [doomed], later=1, freeze=True)
 
 
-SCENARIOS = (mid_trial, during_start, while_paused)
+def while_cloning(cluster: OwnCluster, folder: Path) -> Figures:
+    """Kill the only node as a trial has been stopped for its clone, which has not reported yet; another comes."""
+    doomed = cluster.add_node(1)
+
+    def kill(entries: Entries) -> bool:
+        return any(isinstance(e.event, Decision) and e.event.action == "clone" for e in entries)
+
+    with LLMServer(Widening()) as server:
+        llm = {"model": "test-model", "base_url": server.url}
+        return _run("while cloning", cluster, folder, f"{folder}/run", kill, [doomed], later=1, freeze=True, llm=llm)
+
+
+SCENARIOS = (mid_trial, during_start, while_paused, while_cloning)
+
+
+class Widening:
+    """A language model that gives the first trial it reviews another `size`, once, and lets all others be."""
+
+    def __init__(self) -> None:
+        self._usual, self._done = TuningAnswer(), False
+
+    def __call__(self, body: Mapping[str, Any]) -> str:
+        """Return the reply to a request's body."""
+        asked = re.findall(r"^trial `?\"?(\w+)`?\"?: at step", body["messages"][-1]["content"], re.MULTILINE)
+        if not asked:
+            return self._usual(body)
+        said = [{"trial": name, "action": "continue", "reason": "it climbs"} for name in asked]
+        if not self._done:
+            self._done = True
+            said[0] |= {"action": "revise", "changes": {"size": "large"}, "reason": "it is too small"}
+        return json.dumps({"reviews": said})
 
 
 def _run(
@@ -105,10 +140,19 @@ def _run(
     doomed: Sequence[Any],
     later: int,
     freeze: bool = False,
+    llm: Mapping[str, Any] | None = None,
 ) -> Figures:
     folder.mkdir(parents=True, exist_ok=True)
     journal = place_of(run_dir).folder / "journal.jsonl"
-    command = [sys.executable, "-m", "automl_gpt_ray.cli", "run", str(job_file(folder, freeze)), "--run-dir", run_dir]
+    command = [
+        sys.executable,
+        "-m",
+        "automl_gpt_ray.cli",
+        "run",
+        str(job_file(folder, freeze, llm)),
+        "--run-dir",
+        run_dir,
+    ]
     with (folder / "driver.log").open("wb") as log:
         driver = subprocess.Popen(  # noqa: S603 - our own command line
             [*command, "--address", cluster.address], env=cluster.environment, cwd=ROOT, stdout=log, stderr=log
@@ -144,12 +188,20 @@ def _figures(scenario: str, entries: Entries, killed: float, code: int, output: 
         len(history.trials),
         sum(t.state in (TrialState.COMPLETED, TrialState.STOPPED) for t in history.trials),
         failures,
-        len(history.trials) - len({t.config["lr"] for t in history.trials}),
+        len(history.trials) - len({json.dumps(dict(t.config), sort_keys=True) for t in history.trials}),
         len(reports) - len(set(reports)),
+        sum(_goes_on(t, history) for t in history.trials),
         len({_node(e) for e in entries if _node(e)}),
         code,
         output,
     )
+
+
+def _goes_on(trial: TrialRecord, history: History) -> bool:
+    parent = trial.lineage.parent
+    before = next((t for t in history.trials if parent and t.id == parent.trial), None)
+    began = {observation.metrics["began"] for observation in trial.observations}
+    return before is not None and bool(began) and min(began) == before.last_step
 
 
 def _under_way(entries: Entries, killed: float) -> set[str]:
@@ -178,8 +230,8 @@ def _until(ready: Callable[[], bool]) -> None:
         time.sleep(0.05)
 
 
-def job_file(folder: Path, freeze: bool) -> Path:
-    """Write the job of all scenarios and return its file."""
+def job_file(folder: Path, freeze: bool, llm: Mapping[str, Any] | None = None) -> Path:
+    """Write the job of all scenarios and return its file; `llm` may clone trials by their `size`."""
     lr = {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}
     pause = {"type": "constant", "value": PAUSE_S}
     card: dict[str, Any] = {
@@ -191,6 +243,9 @@ def job_file(folder: Path, freeze: bool) -> Path:
         "trainable": "benchmarks.climber:train",
         "max_steps": 8,
     }
+    if llm:
+        sizes = {"type": "choice", "choices": ["small", "large"], "default": "small"}
+        card |= {"hyperparameters": {**card["hyperparameters"], "size": sizes}, "clone": ["size"]}
     job: dict[str, Any] = {
         "data_card": NO_DATA,
         "model_card": card,
@@ -199,6 +254,8 @@ def job_file(folder: Path, freeze: bool) -> Path:
         "scheduler": {"type": "freeze_thaw", "grace": 2} if freeze else {"type": "none"},
         "experience": "off",
     }
+    if llm:
+        job |= {"llm": llm, "scheduler": {"type": "freeze_thaw", "grace": 2, "review_every": 2}}
     path = folder / "job.yaml"
     path.write_text(json.dumps(job), "utf-8")
     return path

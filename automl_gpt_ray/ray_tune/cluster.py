@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import warnings
 from typing import Any
 
 from automl_gpt_ray.config import LoadedJob
-from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.errors import JobError, Problem, first_line
 
 _QUIET = {
     "RAY_AIR_NEW_OUTPUT": "0",
@@ -17,6 +18,9 @@ _QUIET = {
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0",
 }
 LOCAL_OBJECT_STORE = 200 * 1024**2
+REACH_S = 10.0
+"""Longest wait for a head to accept a connection."""
+REMEDY = "is the cluster running, and is the address that of its head node? Leave it out to start a local Ray"
 
 
 def connect(loaded: LoadedJob) -> None:
@@ -42,13 +46,26 @@ def _initialise(loaded: LoadedJob) -> None:
     import ray
 
     address = loaded.job.address or os.environ.get("RAY_ADDRESS")
+    _check_reachable(address, loaded.source)
     options: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": LOCAL_OBJECT_STORE}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        remedy = "is the cluster running, and is the address that of its head node? Leave it out to start a local Ray"
         rule = f"must be a Ray cluster ({str(error).strip().splitlines()[0]})"
-        raise JobError(loaded.source, [Problem("address", rule, str(address), remedy)]) from None
+        raise JobError(loaded.source, [Problem("address", rule, str(address), REMEDY)]) from None
+
+
+def _check_reachable(address: str | None, source: str) -> None:
+    """Ask whether anybody listens at HOST:PORT: Ray itself would look for minutes before it says so."""
+    host, _, port = (address or "").removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return  # `auto`, `local`, or a name that Ray knows
+    try:
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=REACH_S):
+            return
+    except (OSError, OverflowError) as error:
+        rule = f"must be a Ray cluster that can be reached from here ({first_line(error)})"
+        raise JobError(source, [Problem("address", rule, str(address), REMEDY)]) from None
 
 
 def _check_fit(loaded: LoadedJob, cluster: dict[str, float]) -> None:
