@@ -6,6 +6,9 @@
 training, the language model's 10 s and its limit, and the clock that they read. The driver is one thread, as Ray's
 event loop: what a call of searcher or scheduler takes on the processor is added to the clock, and events that came
 meanwhile wait. What advisors take of the same interpreter is told, and not added. Ray's own work is not in it.
+
+Optuna and the prompts would take most of a simulation's time, at the same cost call after call: of so many calls
+(`--sampled`) one is real and measured, and the others bring random configurations after as long as the latest real one.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ import json
 import tempfile
 import threading
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -30,66 +33,28 @@ import psutil
 from ray.tune.schedulers import AsyncHyperBandScheduler, TrialScheduler
 
 from automl_gpt_ray import demand, lanes, prefetch, stock
+from automl_gpt_ray.advisors.advisor import forecast, proposal
 from automl_gpt_ray.config import load_job
+from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.errors import AutoMLGPTError
+from automl_gpt_ray.events import ResultReported, TrialEnded, TrialStarted
 from automl_gpt_ray.lanes import Lane
 from automl_gpt_ray.llm.quota import Quota, Terms
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from automl_gpt_ray.records import Completion, History, JsonSchema, Prompt, Proposal, Usage
+from automl_gpt_ray.records import History, Observation, Proposal, TrialState
 from benchmarks.prompt_growth import JOB, final_loss
 from benchmarks.stand_in import PENDING, RUNNING, TERMINATED, SimTrial
-from benchmarks.tuning_answer import TuningAnswer
+from benchmarks.virtual_parts import Idle, Prepared, Talker, Virtual, children_s, percentiles
 
 STEPS, STEP_S, START_S = 9, 60.0, 5.0
 LATENCY_S = 10.0
 TICK_S = 0.1
 """Ray asks a searcher that had nothing again so soon."""
+REAL_AT_FIRST = 5
+SOURCES = ("classical", "language")
 SCANS = 50
 """Of so many starts one asks Ray's scheduler to choose: it goes through all trials, whoever they are."""
 Result = TypeVar("Result")
-
-
-@final
-class Virtual:
-    """A clock that a simulation moves; `time` for the modules that read it."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-
-    def monotonic(self) -> float:
-        """Return the virtual seconds."""
-        return self.now
-
-
-@final
-class Talker:
-    """A language model that answers at once; how long it takes is the simulation's to say."""
-
-    def __init__(self) -> None:
-        self._answer, self.calls, self.tokens = TuningAnswer(), 0, 0
-
-    def complete(self, prompt: Prompt, schema: JsonSchema | None = None) -> Completion:
-        """Return proposals as a sensible tuner makes them."""
-        self.calls += 1
-        said = [{"role": m.role, "content": m.content} for m in prompt.messages]
-        text = self._answer({"messages": said, "response_format": {"json_schema": {"schema": schema}}})
-        usage = Usage(sum(len(m.content) for m in prompt.messages) // 4, len(text) // 4)
-        self.tokens += usage.total
-        return Completion(text, "stand-in", usage)
-
-
-@final
-class Prepared:
-    """An advisor whose answer was made before, and comes out now."""
-
-    def __init__(self) -> None:
-        self.answer: list[Proposal] | Exception = []
-
-    def propose(self, history: History, n: int) -> list[Proposal]:
-        """Return the answer or raise it."""
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
 
 
 @final
@@ -102,12 +67,24 @@ class BigRun:
         per_minute: Requests that the model's server takes.
         folder: Of the journal.
         until_s: Real seconds after which it is given up.
+        sampled: Of so many calls of an advisor one is real.
+        known: Trials that had ended when it began; not among `trials`.
     """
 
-    def __init__(self, workers: int, trials: int, per_minute: int, folder: Path, until_s: float = 1e9) -> None:
+    def __init__(
+        self,
+        workers: int,
+        trials: int,
+        per_minute: int,
+        folder: Path,
+        until_s: float = 1e9,
+        sampled: int = 1,
+        known: int = 0,
+    ) -> None:
         self._workers, self._trials = workers, trials
         self._clock, self._order = Virtual(), itertools.count()
         self._brief = (loaded := load_job(JOB)).brief
+        self._reader = Reader(self._brief.space)
         self._llm, self._quota = Talker(), Quota(self._clock.monotonic)
         self._quota.join("run", Terms(requests_per_minute=per_minute))
         self._search = LLMSearch(
@@ -125,9 +102,11 @@ class BigRun:
         self._advised: dict[str, Prepared] = {}
         self._real: dict[str, Any] = {}
         self._worked, self._last_start, self._ticking = 0.0, 0.0, False
-        self._scan_s, self._until = 0.0, time.monotonic() + until_s
+        self._scan_s, self._until_s = 0.0, until_s
+        self._known = known
+        self._sampled, self._asked, self._latest = sampled, Counter[str](), dict[str, tuple[float, float]]()
         self._sources: dict[str, int] = defaultdict(int)
-        self.ended = ""
+        self.ended, self.elsewhere_mb = "", 0.0
 
     def get_trials(self) -> list[SimTrial]:
         """Return every trial, as Ray's controller does."""
@@ -138,22 +117,42 @@ class BigRun:
         with ExitStack() as stack:
             for module in (prefetch, lanes, stock, demand):
                 stack.enter_context(patch.object(module, "time", self._clock))
-            idle = SimpleNamespace(Condition=threading.Condition, Thread=_Idle)
+            idle = SimpleNamespace(Condition=threading.Condition, Thread=Idle)
             stack.enter_context(patch.object(prefetch, "threading", idle))
+            self._remember()
             supply = self._supply = self._search._start()  # noqa: SLF001 - its threads are the simulation's
             supply._stock.demand._clock = self._clock.monotonic  # noqa: SLF001 - a default, bound on import
             for lane in supply._lanes.values():  # noqa: SLF001 - likewise
                 self._real[lane.source], self._advised[lane.source] = lane.advisor, Prepared()
                 lane.advisor = self._advised[lane.source]
+            self._until = time.monotonic() + self._until_s
             while not self.ended:
                 self._look()
                 self._fill()
                 self._next()
             for trial in self._search.book.history().trials:
                 self._sources[trial.proposal.source] += 1
+            self.elsewhere_mb = sum(child.memory_info().rss for child in psutil.Process().children()) / 2**20
             for advisor in self._real.values():
                 getattr(advisor, "close", lambda: None)()
             self._search.close()
+
+    def _remember(self) -> None:
+        """Let the run have had trials before: all reported once, every third three times."""
+        book, metric = self._search.book, self._brief.objective.metric
+        rungs = dict(self._asha._brackets[0]._rungs)  # noqa: SLF001 - Ray has no other way
+        for number in range(self._known):
+            name, config = f"k{number:06d}", self._brief.space.sample(self._rng)
+            self._all.append(trial := SimTrial(name, number, config))
+            trial.status = TERMINATED
+            made = Proposal(f"known-{number}", config, "before", SOURCES[number % 2])
+            book.record(TrialStarted(name, made))
+            for step in range(1, 4 if number % 3 == 0 else 2):
+                loss = 0.4 + 0.3 * 0.5**step + 0.1 * float(self._rng.random())
+                book.record(ResultReported(name, Observation(step, {metric: loss}, STEP_S * step)))
+                if step in rungs:
+                    rungs[step][name] = -loss
+            book.record(TrialEnded(name, TrialState.STOPPED))
 
     def _next(self) -> None:
         if not self._events or time.monotonic() > self._until:
@@ -255,19 +254,29 @@ class BigRun:
         self._call(lane, history, wanted, began, LATENCY_S)
 
     def _call(self, lane: Lane, history: History, wanted: int, began: float, more_s: float) -> None:
-        clock, processor = time.monotonic(), time.thread_time()
+        self._asked[lane.source] += 1
+        if self._asked[lane.source] % self._sampled == 1 % self._sampled or self._asked[lane.source] < REAL_AT_FIRST:
+            answer = self._really(lane.source, history, wanted)
+        else:
+            drawn = [self._brief.space.sample(self._rng) for _ in range(wanted)]
+            made = [proposal(lane.source, history, next(self._order), config, "drawn") for config in drawn]
+            answer = forecast(made, history, self._reader)
+        here, elsewhere = self._latest[lane.source]
+        self._advice_s[lane.source] += here
+        self._advice_s[f"{lane.source}, its process"] += elsewhere
+        self._at(here + elsewhere + more_s, lambda: self._answered(lane, history, wanted, began, answer))
+
+    def _really(self, source: str, history: History, wanted: int) -> list[Proposal] | Exception:
+        """Ask the advisor, and note the processor time that it took here and in a process of its own."""
+        here, there = time.thread_time(), children_s()
         answer: list[Proposal] | Exception
         try:
-            answer = self._real[lane.source].propose(history, wanted)
+            answer = self._real[source].propose(history, wanted)
         except AutoMLGPTError as error:
             answer = error
-        spent = time.thread_time() - processor
-        self._advice_s[lane.source] += spent
-        self._took[f"advisor: {lane.source}"].append(spent)
-        self._at(
-            (0.0 if more_s else time.monotonic() - clock) + more_s,
-            lambda: self._answered(lane, history, wanted, began, answer),
-        )
+        self._latest[source] = time.thread_time() - here, max(0.0, children_s() - there)
+        self._took[f"advisor: {source}"].append(sum(self._latest[source]))
+        return answer
 
     def _answered(
         self, lane: Lane, history: History, wanted: int, began: float, answer: list[Proposal] | Exception
@@ -284,32 +293,19 @@ class BigRun:
         loop_s = sum(sum(self._took[k]) for k in loop) + (self._scan_s * self._begun / 2)
         return {
             "workers": self._workers,
+            "known": self._known,
             "trials": self._begun,
             "ended": self.ended,
             "virtual_h": round(span / 3600, 2),
             "utilisation": round(self._worked / (self._workers * span), 4),
-            "prompts_per_trial": round(self._llm.calls / max(1, self._begun), 4),
+            "prompts_per_trial": round(self._asked["language"] / max(1, self._begun), 4),
             "tokens_per_prompt": round(self._llm.tokens / max(1, self._llm.calls)),
             "shares": {source: round(n / max(1, self._begun), 3) for source, n in sorted(self._sources.items())},
             "loop_busy": round(loop_s / span, 4),
-            "advice_busy": round(sum(self._advice_s.values()) / span, 4),
-            "ms": {k: _percentiles(v) for k, v in sorted(self._took.items())},
+            "advice_busy": round(sum(v for k, v in self._advice_s.items() if "process" not in k) / span, 4),
+            "ms": {k: percentiles(v) for k, v in sorted(self._took.items())},
             "seconds": {k: round(v, 1) for k, v in self._advice_s.items()},
         }
-
-
-class _Idle:
-    """A thread that does nothing: the simulation does its work."""
-
-    def __init__(self, **_: Any) -> None: ...
-
-    def start(self) -> None:
-        """Do nothing."""
-
-
-def _percentiles(seconds: Sequence[float]) -> list[float]:
-    found = np.percentile(np.array(seconds) * 1000, [50, 99])
-    return [round(float(v), 3) for v in found]
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -319,16 +315,20 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--per-minute", type=int, default=60, help="requests that the model's server takes")
     parser.add_argument("--until", type=float, default=1e9, help="real seconds after which it is given up")
+    parser.add_argument("--known", type=int, default=0, help="trials that had ended when it began")
+    parser.add_argument("--sampled", type=int, default=1, help="of so many calls of an advisor one is real")
     options = parser.parse_args(arguments)
     process = psutil.Process()
     with tempfile.TemporaryDirectory() as folder:
-        made = BigRun(options.workers, options.trials, options.per_minute, Path(folder), options.until)
+        limits = (Path(folder), options.until, options.sampled, options.known)
+        made = BigRun(options.workers, options.trials, options.per_minute, *limits)
         before, began = process.memory_info().rss, time.monotonic()
         made.run()
         # Children are the optimiser's own process, which has ended by now.
         grown, real = process.memory_info().rss - before, time.monotonic() - began
         journal = sum(f.stat().st_size for f in Path(folder).glob("journal.jsonl"))
         sizes = {"rss_mb": (before + grown) / 2**20, "grown_mb": grown / 2**20, "journal_mb": journal / 2**20}
+        sizes["optuna_mb"] = made.elsewhere_mb
         print(json.dumps({**made.figures(), **{k: round(v) for k, v in sizes.items()}, "real_s": round(real, 1)}))
 
 

@@ -12,13 +12,15 @@ from typing import Any
 import ray
 from ray import tune
 
+from automl_gpt_ray.live import live
+
 STEPS = 8
 STEP_S = 0.2
 
 
 def train(config: Mapping[str, Any]) -> None:
     """Approach -(log10(lr) + 2)^2 in eight steps of `pause` seconds; `began` and `node` tell where it stands."""
-    start = _restored()
+    start = _restored(live(config).checkpoint())
     node = int(ray.get_runtime_context().get_node_id()[:6], 16)
     top = -((math.log10(config["lr"]) + 2) ** 2)
     for step in range(start + 1, STEPS + 1):
@@ -29,8 +31,7 @@ def train(config: Mapping[str, Any]) -> None:
             tune.report(report, checkpoint=tune.Checkpoint.from_directory(folder))
 
 
-def _restored() -> int:
-    checkpoint = tune.get_checkpoint()
+def _restored(checkpoint: Any) -> int:
     if checkpoint is None:
         return 0
     with checkpoint.as_directory() as folder:

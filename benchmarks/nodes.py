@@ -30,7 +30,7 @@ from benchmarks.own_cluster import OwnCluster
 from benchmarks.tuning_answer import TuningAnswer
 
 ROOT = Path(__file__).resolve().parents[1]
-TRIALS = 6
+TRIALS, CLONING_TRIALS = 6, 3
 PAUSE_S = 0.5
 WAIT_S = 180.0
 Entries = list[Entry]
@@ -114,21 +114,18 @@ SCENARIOS = (mid_trial, during_start, while_paused, while_cloning)
 
 
 class Widening:
-    """A language model that gives the first trial it reviews another `size`, once, and lets all others be."""
+    """A language model that gives every trial it reviews the larger `size`: each such trial becomes another."""
 
     def __init__(self) -> None:
-        self._usual, self._done = TuningAnswer(), False
+        self._usual = TuningAnswer()
 
     def __call__(self, body: Mapping[str, Any]) -> str:
         """Return the reply to a request's body."""
-        asked = re.findall(r"^trial `?\"?(\w+)`?\"?: at step", body["messages"][-1]["content"], re.MULTILINE)
+        asked = re.findall(r"^trial \W*(\w+)\W*: at step", body["messages"][-1]["content"], re.MULTILINE)
         if not asked:
             return self._usual(body)
-        said = [{"trial": name, "action": "continue", "reason": "it climbs"} for name in asked]
-        if not self._done:
-            self._done = True
-            said[0] |= {"action": "revise", "changes": {"size": "large"}, "reason": "it is too small"}
-        return json.dumps({"reviews": said})
+        told = {"action": "revise", "changes": {"size": "large"}, "reason": "it is too small"}
+        return json.dumps({"reviews": [{"trial": name, **told} for name in asked]})
 
 
 def _run(
@@ -245,6 +242,7 @@ def job_file(folder: Path, freeze: bool, llm: Mapping[str, Any] | None = None) -
     }
     if llm:
         sizes = {"type": "choice", "choices": ["small", "large"], "default": "small"}
+        pause["value"] = 3 * PAUSE_S
         card |= {"hyperparameters": {**card["hyperparameters"], "size": sizes}, "clone": ["size"]}
     job: dict[str, Any] = {
         "data_card": NO_DATA,
@@ -255,7 +253,9 @@ def job_file(folder: Path, freeze: bool, llm: Mapping[str, Any] | None = None) -
         "experience": "off",
     }
     if llm:
-        job |= {"llm": llm, "scheduler": {"type": "freeze_thaw", "grace": 2, "review_every": 2}}
+        # Nothing is paused; a review comes two seconds after a trial asked for it, and must find it still training.
+        steered = {"type": "freeze_thaw", "grace": 8, "review_every": 4, "forecasts": "ignored"}
+        job |= {"llm": llm, "scheduler": steered, "trials": CLONING_TRIALS}
     path = folder / "job.yaml"
     path.write_text(json.dumps(job), "utf-8")
     return path

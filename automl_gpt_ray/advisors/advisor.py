@@ -16,6 +16,7 @@ from typing import Protocol, final, runtime_checkable
 import numpy as np
 
 from automl_gpt_ray.curves.outlook import outlook
+from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.records import Config, History, PredictedLog, Proposal, TrialRecord
 from automl_gpt_ray.space import SearchSpace
 
@@ -49,9 +50,9 @@ class Closable(Protocol):
         ...
 
 
-def forecast(proposals: Sequence[Proposal], history: History, space: SearchSpace) -> list[Proposal]:
-    """Return the proposals, each with what is forecast of it (`curves.outlook`)."""
-    logs = outlook(history, space, [p.config for p in proposals])
+def forecast(proposals: Sequence[Proposal], history: History, reader: Reader) -> list[Proposal]:
+    """Return the proposals, each with what is forecast of it (`curves.outlook`); `reader` is the run's."""
+    logs = outlook(history, reader.space, [p.config for p in proposals], reader)
     return [replace(p, predicted_log=log) for p, log in zip(proposals, logs, strict=True)]
 
 

@@ -33,6 +33,7 @@ from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
 from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken, untried
+from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.limits import NO_LIMITS, Limits, measured
 from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter, IntParameter, Parameter
 from automl_gpt_ray.records import Config, History, Proposal, Scalar, TrialRecord, TrialState
@@ -78,7 +79,7 @@ class ClassicalAdvisor:
         limits: Limits = NO_LIMITS,
     ) -> None:
         self.seed, self.sampler, self.startup = seed, sampler, startup
-        self._space, self._limits = space, limits
+        self._space, self._reader, self._limits = space, Reader(space), limits
         self._distributions = to_optuna(space)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -91,7 +92,7 @@ class ClassicalAdvisor:
                 break
             found.append(proposal(SOURCE, history, index, config, self._reason(history)))
             known.add(found[-1].key)
-        return forecast(found, history, self._space)
+        return forecast(found, history, self._reader)
 
     def importances(self, history: History) -> dict[str, float]:
         """Return how much each hyperparameter decides whether a trial is among the best quarter.

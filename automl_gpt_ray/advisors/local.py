@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import final
 
 from automl_gpt_ray.advisors.advisor import forecast, generator, proposal, taken
+from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.errors import AdviceError
 from automl_gpt_ray.limits import ranked
 from automl_gpt_ray.records import Config, History, Proposal, TrialRecord
@@ -28,7 +29,7 @@ class LocalAdvisor:
     """
 
     def __init__(self, space: SearchSpace, seed: int = 0, scales: Sequence[float] = (0.1, 0.3)) -> None:
-        self._space = space
+        self._space, self._reader = space, Reader(space)
         self.seed, self.scales = seed, tuple(scales)
 
     def propose(self, history: History, n: int) -> list[Proposal]:
@@ -48,7 +49,7 @@ class LocalAdvisor:
                 known.add(key)
                 reason = _reason(parent, config, history)
                 found.append(proposal(SOURCE, history, len(found), config, reason))
-        return forecast(found, history, self._space)
+        return forecast(found, history, self._reader)
 
 
 def best_trials(history: History, count: int) -> list[TrialRecord]:

@@ -11,17 +11,24 @@ from collections.abc import Sequence
 from automl_gpt_ray.curves.learned import weights
 from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.peers import LATEST, MIN_PEERS, peer_forecast
-from automl_gpt_ray.curves.predictor import Context
-from automl_gpt_ray.curves.reading import context_of, predicted_logs, untried
+from automl_gpt_ray.curves.reading import Reader, predicted_logs, untried
 from automl_gpt_ray.errors import DataError
 from automl_gpt_ray.records import Config, History, PredictedLog
 from automl_gpt_ray.space import SearchSpace
 
 
-def outlook(history: History, space: SearchSpace, configs: Sequence[Config]) -> list[PredictedLog | None]:
-    """Return a forecast of each configuration, or None. The first call in a process may take seconds."""
-    context = context_of(history, space)
-    context = Context(context.curves[-LATEST:], context.objective, context.max_step)
+def outlook(
+    history: History, space: SearchSpace, configs: Sequence[Config], reader: Reader | None = None
+) -> list[PredictedLog | None]:
+    """Return a forecast of each configuration, or None. The first call in a process may take seconds.
+
+    Args:
+        history: The run so far.
+        space: The search space.
+        configs: What is forecast.
+        reader: Of earlier histories of the same run, where they are read again and again.
+    """
+    context = (reader or Reader(space)).latest(history, LATEST)
     if not configs or sum(1 for c in context.curves if len(c.steps)) < MIN_PEERS:
         return [None] * len(configs)
     if weights.unavailable():

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import islice
 from typing import final
 
 import numpy as np
 
-from automl_gpt_ray.curves.predictor import Context, Curve, CurvePredictor, Query
+from automl_gpt_ray.curves.predictor import Array, Context, Curve, CurvePredictor, Query
 from automl_gpt_ray.metrics import METRICS
-from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord
+from automl_gpt_ray.records import Config, History, LogPoint, PredictedLog, TrialRecord, config_key
 from automl_gpt_ray.space import SearchSpace
 
 POINTS = 4
+KEPT = 4
+"""Of so many times the trials that are looked at, curves are kept."""
 
 
 @final
@@ -25,21 +28,45 @@ class Reader:
     """
 
     def __init__(self, space: SearchSpace) -> None:
-        self._space = space
+        self.space = space
         self._curves: dict[str, tuple[object, Curve | None]] = {}
+        self._vectors: dict[str, Array | None] = {}
 
     def context(self, history: History) -> Context:
         """Return what `context_of` returns."""
         curves = (self._curve(trial, history) for trial in history.trials)
         return Context(tuple(curve for curve in curves if curve), history.objective, history.max_step)
 
+    def latest(self, history: History, count: int) -> Context:
+        """Return what `context_of` returns, of the latest `count` trials within the space only.
+
+        What it reads of earlier ones it forgets: a long run costs no more than a short one.
+        """
+        curves = (self._curve(trial, history) for trial in reversed(history.trials))
+        found = tuple(islice((curve for curve in curves if curve), count))[::-1]
+        if len(self._curves) > KEPT * max(count, 1):
+            kept = {curve.key for curve in found}
+            self._curves = {name: known for name, known in self._curves.items() if name in kept}
+            self._vectors.clear()
+        return Context(found, history.objective, history.max_step)
+
     def _curve(self, trial: TrialRecord, history: History) -> Curve | None:
-        mark = (len(trial.observations), trial.last_step, trial.failure)
+        mark = (len(trial.observations), trial.last_step, trial.failure, trial.lineage.schedule)
         known = self._curves.get(trial.id)
         if known is None or known[0] != mark:
-            inside = known[1] is not None if known else not self._space.problems(trial.config)
-            known = self._curves[trial.id] = (mark, _curve(trial, history, self._space) if inside else None)
+            vector = self._vector(trial)
+            made = None if vector is None else _curve(trial, history, vector)
+            known = self._curves[trial.id] = (mark, made)
         return known[1]
+
+    def _vector(self, trial: TrialRecord) -> Array | None:
+        """Return the vector of the trial's configuration, None where it is from outside the space."""
+        # Most of the time that reading takes, and the same at each of a trial's reports.
+        key = config_key(trial.config) if trial.lineage.schedule else trial.proposal.key
+        if key not in self._vectors:
+            outside = self.space.problems(trial.config)
+            self._vectors[key] = None if outside else self.space.to_vector(trial.config)
+        return self._vectors[key]
 
 
 def context_of(history: History, space: SearchSpace) -> Context:
@@ -47,8 +74,7 @@ def context_of(history: History, space: SearchSpace) -> Context:
 
     Trials from outside the space (imported ones) are left out: their vectors would mean nothing.
     """
-    curves = [_curve(trial, history, space) for trial in history.trials if not space.problems(trial.config)]
-    return Context(tuple(curves), history.objective, history.max_step)
+    return Reader(space).context(history)
 
 
 def untried(key: str, config: Config, space: SearchSpace) -> Curve:
@@ -90,12 +116,12 @@ def _range(context: Context) -> tuple[float, float]:
     return known.low, known.high
 
 
-def _curve(trial: TrialRecord, history: History, space: SearchSpace) -> Curve:
+def _curve(trial: TrialRecord, history: History, vector: Array) -> Curve:
     points = trial.curve(history.objective.metric)
     if not points and trial.failure:
         points = ((1, np.nan),)
     steps, values = np.array(points, dtype=float).reshape(-1, 2).T
-    return Curve(trial.id, space.to_vector(trial.config), steps, values)
+    return Curve(trial.id, vector, steps, values)
 
 
 def _steps(last: int, max_step: int, near: Sequence[int]) -> list[int]:

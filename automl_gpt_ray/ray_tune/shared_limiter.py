@@ -167,12 +167,13 @@ class SharedLimiter:
 def _actor(account: str) -> Any:
     """Return the actor of these limits, started where there is none."""
     import ray
-    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    # Beside the driver, on the head: nodes of workers come and go.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    from automl_gpt_ray.ray_tune.placement import beside_driver
+
     options = {"name": actor_name(account), "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    return ray.remote(_Host).options(**options, num_cpus=0, max_restarts=0, scheduling_strategy=here).remote()
+    return (
+        ray.remote(_Host).options(**options, num_cpus=0, max_restarts=0, scheduling_strategy=beside_driver()).remote()
+    )
 
 
 class _Host:

@@ -1,0 +1,91 @@
+"""Many workers, many trials, a slow model: what a driver bears. `python -m benchmarks.scale --quick`
+
+Each row is `benchmarks.big_run` in a process of its own: utilisation of the workers, prompts a trial, processor time of
+each call of searcher and scheduler, memory. `known` trials had ended before the row began, so that a row shows what
+the next trials cost where there are so many already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+QUICK = ((10, 0, 60), (100, 900, 150), (1000, 8_500, 1_500))
+FULL = (
+    (10, 0, 1_000),
+    (100, 0, 1_000),
+    (100, 9_000, 1_000),
+    (1000, 8_000, 2_000),
+    (100, 99_000, 1_000),
+    (1000, 98_000, 2_000),
+)
+"""Workers, trials that are known, and further trials, of each row."""
+CALLS = ("suggest", "searcher: result", "searcher: end", "scheduler: result", "scheduler: choose")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the rows, print a table, and end with one line of JSON."""
+    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="three small rows")
+    parser.add_argument("--per-minute", type=int, default=60, help="requests that the model's server takes")
+    parser.add_argument("--until", type=float, default=900.0, help="real seconds after which a row is given up")
+    options = parser.parse_args(arguments)
+    rows = []
+    print(HEAD)
+    for workers, known, trials in QUICK if options.quick else FULL:
+        rows.append(row := _run(workers, known, trials, options))
+        print(line(row), flush=True)
+    print(json.dumps({"benchmark": "scale", "per_minute": options.per_minute, "rows": rows}))
+
+
+def _run(workers: int, known: int, trials: int, options: argparse.Namespace) -> dict[str, Any]:
+    told = {
+        "workers": workers,
+        "known": known,
+        "trials": trials,
+        "per-minute": options.per_minute,
+        "until": 60.0 if options.quick else options.until,
+        "sampled": 40,
+    }
+    arguments = [word for name, value in told.items() for word in (f"--{name}", str(value))]
+    command = [sys.executable, "-m", "benchmarks.big_run", *arguments]
+    done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return found
+
+
+HEAD = (
+    "| workers | trials known | then run | busy workers | prompts a trial | "
+    + " | ".join(f"{name}, ms" for name in CALLS)
+    + " | loop | advice | driver, MB | Optuna's, MB |\n"
+    + "|---" * (len(CALLS) + 9)
+    + "|"
+)
+
+
+def line(row: Mapping[str, Any]) -> str:
+    """Return a row of the table; times as median / 99th percentile."""
+    calls = [" / ".join(f"{v:.2f}" for v in row["ms"].get(name, ())) for name in CALLS]
+    cells = [
+        row["workers"],
+        row["known"],
+        row["trials"],
+        f"{row['utilisation']:.1%}",
+        f"{row['prompts_per_trial']:.2f}",
+        *calls,
+        f"{row['loop_busy']:.1%}",
+        f"{row['advice_busy']:.1%}",
+        row["rss_mb"],
+        row["optuna_mb"],
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+if __name__ == "__main__":
+    main()
