@@ -1,4 +1,4 @@
-"""Many workers, many trials, a slow model: what a driver bears. `python -m benchmarks.scale --quick`
+"""Many workers, many trials, a slow model: what a driver bears. `python -m benchmarks.scale --quick`.
 
 Each row is `benchmarks.big_run` in a process of its own: utilisation of the workers, prompts a trial, processor time of
 each call of searcher and scheduler, memory. `known` trials had ended before the row began, so that a row shows what

@@ -16,7 +16,7 @@ import ray
 from ray.exceptions import RayError
 
 from automl_gpt_ray.live import Notice, board_name
-from automl_gpt_ray.ray_tune.placement import beside_driver
+from automl_gpt_ray.ray_tune.placement import on_head
 
 _LOG = logging.getLogger(__name__)
 _WAIT_S = 0.05
@@ -65,7 +65,7 @@ class Board:
         raise TypeError("a board belongs to one driver")
 
     def _open(self) -> None:
-        options = {"name": self._name, "num_cpus": 0, "get_if_exists": True, "scheduling_strategy": beside_driver()}
+        options = {"name": self._name, "get_if_exists": True, **on_head()}
         self._actor = ray.remote(_Board).options(**options).remote()
 
 

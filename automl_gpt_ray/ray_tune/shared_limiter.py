@@ -168,12 +168,10 @@ def _actor(account: str) -> Any:
     """Return the actor of these limits, started where there is none."""
     import ray
 
-    from automl_gpt_ray.ray_tune.placement import beside_driver
+    from automl_gpt_ray.ray_tune.placement import on_head
 
     options = {"name": actor_name(account), "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    return (
-        ray.remote(_Host).options(**options, num_cpus=0, max_restarts=0, scheduling_strategy=beside_driver()).remote()
-    )
+    return ray.remote(_Host).options(**options, num_cpus=0, max_restarts=0, scheduling_strategy=on_head()).remote()
 
 
 class _Host:

@@ -24,12 +24,19 @@ def cluster(tmp_path_factory):
 
 
 # The third scenario, a death during start, is the benchmark's alone: each takes the better part of a minute.
-@pytest.mark.parametrize("scenario", [nodes.mid_trial, nodes.while_paused], ids=lambda scenario: scenario.__name__)
+@pytest.mark.parametrize(
+    "scenario", [nodes.mid_trial, nodes.while_paused, nodes.while_cloning], ids=lambda scenario: scenario.__name__
+)
 def test_a_node_dies_and_nothing_is_lost(scenario, cluster, tmp_path):
     found = scenario(cluster, tmp_path / "run")
     assert found.exit_code == 0, found.output
-    assert (found.trials, found.completed, found.failures) == (nodes.TRIALS, nodes.TRIALS, {}), found.output
+    trials = nodes.CLONING_TRIALS if scenario is nodes.while_cloning else nodes.TRIALS
+    assert (found.trials, found.completed, found.failures) == (trials, trials, {}), found.output
     assert found.duplicates == 0
+    if scenario is nodes.while_cloning:
+        # What the clone begins with is told by an actor, which must not have died with the node.
+        assert found.clones == 1, "it went on from the last step of its parent"
+        return
     assert found.recovery_s == found.recovery_s, "no trial of the dead node reported again"
     if scenario is nodes.mid_trial:
         assert found.nodes == 3, "the node that came later was used"
