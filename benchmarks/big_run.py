@@ -130,7 +130,7 @@ class BigRun:
                 self._look()
                 self._fill()
                 self._next()
-            for trial in self._search.book.history().trials:
+            for trial in self._search.book.history().trials[self._known :]:
                 self._sources[trial.proposal.source] += 1
             self.elsewhere_mb = sum(child.memory_info().rss for child in psutil.Process().children()) / 2**20
             for advisor in self._real.values():

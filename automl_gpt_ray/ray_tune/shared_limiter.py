@@ -171,7 +171,7 @@ def _actor(account: str) -> Any:
     from automl_gpt_ray.ray_tune.placement import on_head
 
     options = {"name": actor_name(account), "namespace": NAMESPACE, "lifetime": "detached", "get_if_exists": True}
-    return ray.remote(_Host).options(**options, num_cpus=0, max_restarts=0, scheduling_strategy=on_head()).remote()
+    return ray.remote(_Host).options(**options, **on_head(), max_restarts=0).remote()
 
 
 class _Host:
