@@ -54,12 +54,18 @@ def _initialise(loaded: LoadedJob) -> None:
 def _check_fit(loaded: LoadedJob, cluster: dict[str, float]) -> None:
     if loaded.job.address or os.environ.get("RAY_ADDRESS"):
         return  # An autoscaling cluster may grow what it lacks now.
-    wanted = loaded.job.resources
+    wanted, workers = loaded.job.resources, loaded.job.workers_per_trial
     problems = []
     for field, key, need in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
         have = cluster.get(key, 0.0)
         if need > have:
             rule = f"must not exceed what this machine has ({have:g})"
             problems.append(Problem(f"resources.{field}", rule, f"{need:g}", "lower it, or name a cluster's `address`"))
+        elif need * workers > have:
+            rule = f"must not need more than this machine has ({have:g} {key}), at `resources.{field}: {need:g}` each"
+            remedy = (
+                f"lower it to {max(1, int(have // need))}, lower `resources.{field}`, or name a cluster's `address`"
+            )
+            problems.append(Problem("workers_per_trial", rule, str(workers), remedy))
     if problems:
         raise JobError(loaded.source, problems)

@@ -21,7 +21,7 @@ from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.pictures import Pictures
 from automl_gpt_ray.training.scenes import Scene, load_scenes
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, by_workers
 
 KNOWN = fine_tuning.KNOWN | pictures.CHOICES | transformer_models.SOURCE
 """Names in a configuration that are the trainer's; others are settings of the model."""
@@ -33,6 +33,7 @@ _SCORING_BATCH = 8
 _MOST = 100  # detections a picture: as many as COCO counts
 
 
+@by_workers
 def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 
