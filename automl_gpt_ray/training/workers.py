@@ -32,6 +32,7 @@ from ray.train.v2._internal.callbacks.placement_group_callback import PlacementG
 from ray.train.v2._internal.constants import get_env_vars_to_propagate
 from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.train.v2._internal.execution.controller import TrainController
+from ray.train.v2._internal.execution.scaling_policy import FixedScalingPolicy
 from ray.train.v2._internal.execution.worker_group import WorkerGroup
 from ray.train.v2._internal.execution.worker_group.placement_group_handle import DefaultPlacementGroupHandle
 from ray.util import get_current_placement_group
@@ -152,6 +153,7 @@ class _Group(TorchTrainer):
             _group(), placement_group_bundle_index=0, placement_group_capture_child_tasks=True
         )
         options = {"name": self.run_config.name, "num_cpus": 0, "scheduling_strategy": here}
+        given["scaling_policy"] = _AsTuneScales(given["scaling_policy"].scaling_config)
         told = {"env_vars": {RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR: "0", **get_env_vars_to_propagate()}}
         controller: Any = ray.remote(_Controller).options(**options, runtime_env=told).remote(**given)
         try:
@@ -171,6 +173,16 @@ class _Group(TorchTrainer):
             self.tell(*ray.get(waiting))
             controller.go_on.remote()
             waiting = controller.report.remote()
+
+
+class _AsTuneScales(FixedScalingPolicy):
+    """Asks no autoscaler for machines, by an actor that would outlive the trial: Tune's placement group has them."""
+
+    def after_controller_start(self, train_run_context: Any) -> None:
+        """Ask for nothing."""
+
+    def _maybe_send_resource_request(self) -> None:
+        """Ask for nothing."""
 
 
 class _InTrial(WorkerGroup):

@@ -1,0 +1,163 @@
+"""Trials whose model several workers train together, in real Ray: as one worker would, and they end with the trial."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import noted_training
+import pytest
+import ray
+from ray import tune
+from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from training import test_text_classification as texts
+from training.small import Reports, task_of
+
+from automl_gpt_ray.config import Resources, read_job
+from automl_gpt_ray.errors import JobError
+from automl_gpt_ray.live import Notice, board_name
+from automl_gpt_ray.ray_tune.board import Board
+from automl_gpt_ray.ray_tune.failure import classify
+from automl_gpt_ray.ray_tune.run import run
+from automl_gpt_ray.ray_tune.trial import bind
+from automl_gpt_ray.training import text_classification
+
+pytestmark = pytest.mark.ray
+CONFIGS = Path(__file__).resolve().parents[2] / "configs"
+# 102 texts are three whole batches: a last one that is smaller would be filled up where workers share it.
+CONFIG = {**texts.TINY, "batch_size": 34, "schedule": "constant", "dropout": 0.0}
+
+
+def task_in(folder, steps):
+    return task_of(texts.text_card(folder, texts.sentences()), "log_loss", "min", max_steps=steps)
+
+
+class Results(tune.Callback):
+    """Keeps the curves of all trials, and tells `each` of every result."""
+
+    def __init__(self, each=lambda trial, result: None):
+        self.curves, self.each = defaultdict(list), each
+
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        told = {name: result[name] for name in ("log_loss", "accuracy", "train_loss", "step") if name in result}
+        self.curves[trial.trial_id].append(told)
+        self.each(trial, result)
+
+
+def fit(folder, task, space, results, scheduler=None):
+    return tune.Tuner(
+        bind(noted_training.train, replace(task, workers=2), Resources(cpu=1)),
+        param_space=space,
+        tune_config=tune.TuneConfig(metric="log_loss", mode="min", scheduler=scheduler, reuse_actors=False),
+        run_config=tune.RunConfig(storage_path=str(folder), name="workers", verbose=0, callbacks=[results]),
+    ).fit()
+
+
+def check_all_is_given_back():
+    """Wait until no worker lives and no placement group holds anything."""
+
+    def left():
+        groups = [g["state"] for g in ray.util.placement_group_table().values() if g["state"] != "REMOVED"]
+        actors = [a["ActorClassName"] for a in ray._private.state.actors().values() if a["State"] != "DEAD"]
+        ours = {"RayTrainWorker", "_Controller", "SynchronizationActor", "PlacementGroupCleaner", "PreemptionWatcher"}
+        free = ray.available_resources().get("CPU", 0.0)
+        return groups, [a for a in actors if a in ours], free
+
+    give_up = time.monotonic() + 60
+    while left() != ([], [], 2.0):
+        assert time.monotonic() < give_up, left()
+        time.sleep(0.1)
+
+
+def alone(folder, task, change=None):
+    """The curve of one process; from the step after the second on, with `change`."""
+    config, reports = dict(CONFIG), Reports(folder / "alone")
+
+    def report(metrics, checkpoint):
+        reports(metrics, checkpoint)
+        config.update((change or {}) if metrics["step"] == 2 else {})
+
+    text_classification.learn(config, task, report)
+    return reports.curve
+
+
+def check_curve(seen, expected):
+    for mine, other in zip(seen, expected, strict=True):
+        assert mine == pytest.approx({name: other[name] for name in mine}, abs=1e-4)
+
+
+def test_two_workers_train_as_one_does_and_are_revised_at_the_same_step(local_ray, tmp_path):
+    task, board = task_in(tmp_path, 3), Board("workers")  # an actor, which lives as long as this does
+
+    def revise(trial, result):
+        if result["step"] == 2:
+            notice = Notice(1, {"learning_rate": 1e-4})
+            ray.get(ray.get_actor(board_name("workers")).post.remote(trial.trial_id, notice))
+
+    results = Results(revise)
+    grid = fit(tmp_path, task, CONFIG, results)
+    assert not grid.errors
+    ((trial, curve),) = results.curves.items()
+    assert board.taken(trial) == 1
+    assert [step["step"] for step in curve] == [1, 2, 3]
+    check_curve(curve, alone(tmp_path, task, {"learning_rate": 1e-4}))
+
+    files = (tmp_path / f"worker-{i}.jsonl" for i in (0, 1))
+    first, second = ([json.loads(line) for line in file.read_text().splitlines()] for file in files)
+    assert first == second  # the same weights to the last bit, and the same rate at each step
+    assert [note["rate"] for note in first] == [0.01, 0.01, 1e-4]
+    assert {note["of"] for note in first} == {2}
+    assert first[1]["weights"] != first[2]["weights"]
+    scored = text_classification.evaluate({}, task, grid[0].checkpoint.path, "validation")
+    assert scored["log_loss"] == pytest.approx(curve[-1]["log_loss"], abs=1e-5)
+    check_all_is_given_back()
+
+
+class PausesAndStops(FIFOScheduler):
+    """Pauses the first trial after its first step, and stops any after the third."""
+
+    paused = False
+
+    def on_trial_result(self, tune_controller, trial, result):
+        if not self.paused:
+            self.paused = True
+            return TrialScheduler.PAUSE
+        return TrialScheduler.STOP if result["step"] == 3 else TrialScheduler.CONTINUE
+
+
+def test_a_pause_a_failure_and_a_stop_leave_nothing_behind(local_ray, tmp_path):
+    """Each trial needs the whole machine: the second would not start if the first held anything, nor go on itself."""
+    results, task = Results(), task_in(tmp_path, 4)
+    space = {**CONFIG, "learning_rate": tune.grid_search([0.01, 1e30])}
+    grid = fit(tmp_path, task, space, results, PausesAndStops())
+    first, diverged = results.curves.values()
+    assert [step["step"] for step in first] == [1, 2, 3]
+    check_curve(first, alone(tmp_path, task)[:3])  # it went on from its checkpoint as if nothing had been
+    (error,) = grid.errors
+    assert classify(error)[0] == "nan", error
+    assert [step["step"] for step in diverged] == [1]
+    check_all_is_given_back()
+
+
+def test_a_trainer_of_one_process_is_refused_at_once(iris_job, tmp_path):
+    told = r"`workers_per_trial`: must be 1: `automl_gpt_ray.training.tabular:train` trains in one process, got 2"
+    with pytest.raises(JobError, match=told) as caught:
+        run(read_job({**iris_job, "workers_per_trial": 2}), None, tmp_path / "run")
+    assert len(caught.value.problems) == 1
+    assert not (tmp_path / "run").exists()
+
+
+def test_workers_that_no_machine_holds_are_refused(local_ray, tmp_path):
+    cards = CONFIGS / "cards"
+    job = {
+        "data_card": str(cards / "data" / "digits.yaml"),
+        "model_card": str(cards / "models" / "resnet_small.yaml"),
+        "workers_per_trial": 4,
+        "resources": {"cpu": 0.75},
+    }
+    told = r"`workers_per_trial`: must not need more than this machine has \(2 CPU\), .*, got 4. Lower it to 2"
+    with pytest.raises(JobError, match=told):
+        run(read_job(job), None, tmp_path / "run")
