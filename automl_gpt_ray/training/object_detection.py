@@ -7,12 +7,15 @@ epochs. A checkpoint is an ordinary folder of `transformers`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForObjectDetection
+from transformers.loss import loss_for_object_detection
 
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import average_precision as ap
@@ -76,7 +79,8 @@ def learn(config: Config, task: TrainingTask, report: Report, resume_from: Path 
         score=lambda model: _scores(model, found["validation"], seen),
         bound=names | {"resize", "keep_aspect", "normalisation", "model", "model_type"},
     )
-    fine_tuning.teach(lesson, config, task, report, resume_from)
+    with boxes_counted_once():
+        fine_tuning.teach(lesson, config, task, report, resume_from)
 
 
 def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, split: str = "test") -> dict[str, float]:
@@ -99,6 +103,21 @@ def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, spl
         model = transformer_models.reload(AUTO, folder)
         scenes = load_scenes(task.data, (split,), task.seed)[split]
         return _scores(model, scenes, Pictures(trained, masked=_takes_mask(model)))
+
+
+@contextmanager
+def boxes_counted_once() -> Iterator[None]:
+    """Let DETR's box losses be means over the boxes of all workers, as they are over those of one.
+
+    transformers 5 takes the mean of the workers' numbers of boxes, and divides it by the number of workers again: its
+    box losses would weigh as many times more as there are workers.
+    """
+    reduce = loss_for_object_detection.reduce
+    loss_for_object_detection.reduce = partial(reduce, reduction="sum")
+    try:
+        yield
+    finally:
+        loss_for_object_detection.reduce = reduce
 
 
 def detect(model: Any, scenes: Sequence[Scene], seen: Pictures) -> list[ap.Detections]:

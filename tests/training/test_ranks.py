@@ -30,7 +30,7 @@ def test_a_process_alone():
 def test_a_batch_is_shared_evenly(monkeypatch):
     monkeypatch.setattr(ranks, "count", lambda: 4)
     assert ranks.share(32) == 8
-    with pytest.raises(SpaceError, match="`batch_size`: is the batch of all 4 workers together, .* got 30"):
+    with pytest.raises(SpaceError, match=r"`batch_size`: is the batch of all 4 workers together, .* got 30"):
         ranks.share(30)
 
 
