@@ -14,8 +14,9 @@ from __future__ import annotations
 import asyncio
 import os
 import tempfile
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,7 +26,7 @@ from uuid import uuid4
 import ray
 from ray import train, tune
 from ray._common.constants import RAY_WARN_BLOCKING_GET_INSIDE_ASYNC_ENV_VAR
-from ray.exceptions import RayActorError
+from ray.exceptions import RayError
 from ray.train.torch import TorchTrainer
 from ray.train.v2._internal.callbacks import DatasetsCallback
 from ray.train.v2._internal.callbacks.placement_group_callback import PlacementGroupCleanerCallback
@@ -55,6 +56,7 @@ _ENVIRONMENT = {
 
 _FAIL_AT_ONCE: Any = {"max_failures": 0, "controller_failure_limit": 0, "max_preemption_failures": 0}
 """To begin again is Tune's."""
+_PATIENCE_S = 5.0
 
 
 def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
@@ -91,7 +93,23 @@ def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
         try:
             group.fit()
         except train.WorkerGroupError as error:
-            raise _cause(error) from None
+            raise cause(error) from None
+
+
+def cause(error: Any) -> BaseException:
+    """Return why workers failed, of a `WorkerGroupError`: whoever lost the one that failed first fails too."""
+    found: list[BaseException] = []
+    for _, failure in sorted(error.worker_failures.items()):
+        if isinstance(failure, UserExceptionWithTraceback):
+            found.append(failure._base_exc)  # noqa: SLF001 - the error that was raised
+        elif isinstance(failure, WorkerHealthCheckFailedError):
+            found.append(failure.health_check_failure)
+        else:
+            found.append(failure)
+    for kind in (AutoMLGPTError, RayError):
+        if ours := next((one for one in found if isinstance(one, kind)), None):
+            return ours
+    return found[0] if found else error
 
 
 def _work(given: dict[str, Any]) -> None:
@@ -101,7 +119,18 @@ def _work(given: dict[str, Any]) -> None:
     forget_peak()
     with start.as_directory() if start else nullcontext() as folder:
         report = partial(_hand_in, hp, desk)
-        given["trainer"](hp, replace(task, data=staged_card(task.data)), report, Path(folder) if folder else None)
+        with _after_others():
+            given["trainer"](hp, replace(task, data=staged_card(task.data)), report, Path(folder) if folder else None)
+
+
+@contextmanager
+def _after_others() -> Iterator[None]:
+    """Let what failed first be seen first: a worker notices at once that it lost another, Ray a little later."""
+    try:
+        yield
+    except RuntimeError:
+        time.sleep(_PATIENCE_S)
+        raise
 
 
 def _hand_in(hp: Live, desk: Any, metrics: Mapping[str, float], folder: Path) -> None:
@@ -114,22 +143,6 @@ def _tell(hp: Live, metrics: Mapping[str, float], folder: str) -> None:
     """Report in the trial; returns when Tune lets it go on, and raises SystemExit where it does not."""
     tune.report(dict(metrics), checkpoint=tune.Checkpoint.from_directory(folder))
     hp.refresh()  # before the workers do: what the board gave out last is then what they have
-
-
-def _cause(error: Any) -> BaseException:
-    """Return why the workers failed: those that lost the one that failed first fail too, in other words."""
-    found: list[BaseException] = []
-    for _, failure in sorted(error.worker_failures.items()):
-        if isinstance(failure, UserExceptionWithTraceback):
-            found.append(failure._base_exc)  # noqa: SLF001 - the error that was raised
-        elif isinstance(failure, WorkerHealthCheckFailedError):
-            found.append(failure.health_check_failure)
-        else:
-            found.append(failure)
-    for kind in (AutoMLGPTError, RayActorError):
-        if ours := next((one for one in found if isinstance(one, kind)), None):
-            return ours
-    return found[0] if found else error
 
 
 def _group() -> Any:

@@ -12,18 +12,21 @@ import noted_training
 import pytest
 import ray
 from ray import tune
+from ray.exceptions import ActorDiedError
+from ray.train import WorkerGroupError
+from ray.train.v2._internal.exceptions import UserExceptionWithTraceback, WorkerHealthCheckFailedError
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from training import test_text_classification as texts
 from training.small import Reports, task_of
 
 from automl_gpt_ray.config import Resources, read_job
-from automl_gpt_ray.errors import JobError
+from automl_gpt_ray.errors import JobError, TrainingError
 from automl_gpt_ray.live import Notice, board_name
 from automl_gpt_ray.ray_tune.board import Board
 from automl_gpt_ray.ray_tune.failure import classify
 from automl_gpt_ray.ray_tune.run import run
 from automl_gpt_ray.ray_tune.trial import bind
-from automl_gpt_ray.training import text_classification
+from automl_gpt_ray.training import text_classification, workers
 
 pytestmark = pytest.mark.ray
 CONFIGS = Path(__file__).resolve().parents[2] / "configs"
@@ -117,7 +120,7 @@ def test_two_workers_train_as_one_does_and_are_revised_at_the_same_step(local_ra
 
 
 class PausesAndStops(FIFOScheduler):
-    """Pauses the first trial after its first step, and stops any after the third."""
+    """Pauses a trial after its first step, lets it go on, and stops it after the third."""
 
     paused = False
 
@@ -128,18 +131,33 @@ class PausesAndStops(FIFOScheduler):
         return TrialScheduler.STOP if result["step"] == 3 else TrialScheduler.CONTINUE
 
 
-def test_a_pause_a_failure_and_a_stop_leave_nothing_behind(local_ray, tmp_path):
-    """Each trial needs the whole machine: the second would not start if the first held anything, nor go on itself."""
+def test_a_pause_and_a_stop_leave_nothing_behind(local_ray, tmp_path):
+    """The trial needs the whole machine: it would not go on if its first workers held anything."""
     results, task = Results(), task_in(tmp_path, 4)
-    space = {**CONFIG, "learning_rate": tune.grid_search([0.01, 1e30])}
-    grid = fit(tmp_path, task, space, results, PausesAndStops())
-    first, diverged = results.curves.values()
-    assert [step["step"] for step in first] == [1, 2, 3]
-    check_curve(first, alone(tmp_path, task)[:3])  # it went on from its checkpoint as if nothing had been
-    (error,) = grid.errors
-    assert classify(error)[0] == "nan", error
-    assert [step["step"] for step in diverged] == [1]
+    grid = fit(tmp_path, task, CONFIG, results, PausesAndStops())
+    assert not grid.errors
+    (curve,) = results.curves.values()
+    assert [step["step"] for step in curve] == [1, 2, 3]
+    check_curve(curve, alone(tmp_path, task)[:3])  # it went on from its checkpoint as if nothing had been
     check_all_is_given_back()
+
+
+RAISED = UserExceptionWithTraceback
+ALONE = RAISED(RuntimeError("Connection closed by peer"), "")
+LOST = WorkerHealthCheckFailedError("it died", ActorDiedError())
+
+
+@pytest.mark.parametrize(
+    ("failures", "kind"),
+    [
+        ({0: RAISED(TrainingError("nan", "it became nan"), ""), 1: ALONE}, "nan"),
+        ({0: ALONE, 1: RAISED(TrainingError("oom", "memory ran out"), "")}, "oom"),
+        ({0: ALONE, 1: LOST}, "lost"),
+        ({1: RAISED(ValueError("of its own"), "")}, "error"),
+    ],
+)
+def test_of_several_failures_the_first_cause_is_told(failures, kind):
+    assert classify(workers.cause(WorkerGroupError("", failures)))[0] == kind
 
 
 def test_a_trainer_of_one_process_is_refused_at_once(iris_job, tmp_path):
