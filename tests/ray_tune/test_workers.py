@@ -22,6 +22,7 @@ from training.small import Reports, task_of
 from automl_gpt_ray.config import Resources, read_job
 from automl_gpt_ray.errors import JobError, TrainingError
 from automl_gpt_ray.live import Notice, board_name
+from automl_gpt_ray.ray_tune import cluster
 from automl_gpt_ray.ray_tune.board import Board
 from automl_gpt_ray.ray_tune.failure import classify
 from automl_gpt_ray.ray_tune.run import run
@@ -168,14 +169,24 @@ def test_a_trainer_of_one_process_is_refused_at_once(iris_job, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def digits_job(**changes):
+    cards = {"data_card": "data/digits.yaml", "model_card": "models/resnet_small.yaml"}
+    return {**{key: str(CONFIGS / "cards" / file) for key, file in cards.items()}, **changes}
+
+
 def test_workers_that_no_machine_holds_are_refused(local_ray, tmp_path):
-    cards = CONFIGS / "cards"
-    job = {
-        "data_card": str(cards / "data" / "digits.yaml"),
-        "model_card": str(cards / "models" / "resnet_small.yaml"),
-        "workers_per_trial": 4,
-        "resources": {"cpu": 0.75},
-    }
     told = r"`workers_per_trial`: must not need more than this machine has \(2 CPU\), .*, got 4. Lower it to 2"
     with pytest.raises(JobError, match=told):
-        run(read_job(job), None, tmp_path / "run")
+        run(read_job(digits_job(workers_per_trial=4, resources={"cpu": 0.75})), None, tmp_path / "run")
+
+
+def test_workers_that_no_cluster_can_grow_to_hold_are_refused(local_ray, monkeypatch):
+    most = {"CPU": 16, "GPU": 2}
+    monkeypatch.setattr(ray._private.state.state, "get_max_resources_from_cluster_config", lambda: most)
+    job = {"address": "auto", "workers_per_trial": 4, "resources": {"gpu": 1}}
+    with pytest.raises(JobError, match=r"more than the cluster can grow to \(2 GPU\), .*, got 4. Lower it to 2"):
+        cluster.connect(read_job(digits_job(**job)))
+    most["GPU"] = 4
+    cluster.connect(read_job(digits_job(**job)))
+    most.clear()  # no autoscaler says how much
+    cluster.connect(read_job(digits_job(**job)))
