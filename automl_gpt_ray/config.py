@@ -28,7 +28,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
-from automl_gpt_ray.cards.agreement import mismatches, ungrouped
+from automl_gpt_ray.cards.agreement import bundled, mismatches, ungrouped
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
@@ -235,7 +235,7 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += mismatches(data, model)
-        problems += [*_unpriced(job), *_bundled(data, job), *ungrouped(data, job.request)] if job else []
+        problems += [*_unpriced(job), *bundled(data, job.data.path), *ungrouped(data, job.request)] if job else []
         if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)
     raise JobError(source, problems)
@@ -277,13 +277,6 @@ def _unpriced(job: Job) -> list[Problem]:
     rule = f"must hold the price of the job's model `{job.llm.model}`, for `budget.money` is limited"
     remedy = f"add `prices: {{{job.llm.model}: {{input: …, output: …}}}}`, in US dollars for a million tokens"
     return [Problem("budget.prices", rule, shown(list(job.budget.prices)), remedy)]
-
-
-def _bundled(data: DataCard, job: Job) -> list[Problem]:
-    if job.data.path is None or data.load is None or data.load.format != "sklearn":
-        return []
-    rule = f"cannot be given, for `{data.name}` comes with scikit-learn"
-    return [Problem("data.path", rule, job.data.path, "leave it out, or take a Data Card that loads files")]
 
 
 def _placed(data: DataCard, job: Job) -> DataCard:
