@@ -28,7 +28,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
-from automl_gpt_ray.cards.agreement import mismatches, ungrouped
+from automl_gpt_ray.cards.agreement import bundled, mismatches, ungrouped
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.recollection import Recollection
@@ -244,7 +244,7 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += mismatches(data, model)
         if job:
-            problems += _unpriced(job) + ungrouped(data, job.request)
+            problems += [*_unpriced(job), *bundled(data, job.data.path), *ungrouped(data, job.request)]
             problems += worker_problems(job.workers_per_trial, job.resources.gpu, job.reuse_actors, model)
         if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)

@@ -12,6 +12,8 @@ from automl_gpt_ray.config import load_job, read_job
 from automl_gpt_ray.errors import InputError, JobError
 from automl_gpt_ray.yaml_file import dump_yaml, setting
 
+DIGITS = Path(__file__).resolve().parents[1] / "configs" / "digits_freeze_thaw.yaml"
+
 JOB = {"name": "leaves", "data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5}
 
 
@@ -185,6 +187,14 @@ def test_overrides_replace_values_and_make_what_is_missing(tmp_path):
 def test_an_override_of_nothing_is_an_error(tmp_path, key):
     with pytest.raises(InputError):
         load_job(saved(tmp_path), {key: 1})
+
+
+def test_a_data_path_of_data_that_comes_with_a_library_is_refused(tmp_path):
+    with pytest.raises(JobError) as caught:
+        load_job(DIGITS, {"data.path": str(tmp_path)})
+    (problem,) = caught.value.problems
+    assert problem.field == "data.path"
+    assert "comes with scikit-learn" in problem.rule
 
 
 def test_the_data_path_replaces_the_cards(tmp_path, monkeypatch):
