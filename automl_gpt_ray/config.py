@@ -28,7 +28,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
-from automl_gpt_ray.cards.agreement import mismatches, ungrouped
+from automl_gpt_ray.cards.agreement import bundled, mismatches, ungrouped
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.llm_options import LLMOptions, with_prices
@@ -36,13 +36,14 @@ from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.scheduler_options import SchedulerOptions
 from automl_gpt_ray.storage import is_uri
 from automl_gpt_ray.tracking_options import TrackingOptions
+from automl_gpt_ray.worker_rules import worker_problems
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 
 
 class Resources(BaseModel):
-    """What each trial gets. A GPU may be shared: `gpu: 0.25` packs four trials on one."""
+    """What each trial gets, or each of its workers. A GPU may be shared: `gpu: 0.25` packs four trials on one."""
 
     model_config = _STRICT
 
@@ -76,7 +77,8 @@ class Job(BaseModel):
         budget: All limits: trials, steps, seconds, GPU-hours, tokens, money.
         max_concurrent: Trials in training at once; by default as many as the resources allow.
         scheduler: Ray's scheduler.
-        resources: Per trial.
+        resources: Per trial; per worker, where a trial has several.
+        workers_per_trial: Processes that train the model of a trial together; `batch_size` is that of all of them.
         refit: Whether the best configuration is trained once more, on training and validation data
             together, before it is scored on test data. The trainable must take a `task`.
         retries: Restarts of a trial whose worker died.
@@ -106,6 +108,7 @@ class Job(BaseModel):
     max_concurrent: int | None = Field(default=None, ge=1)
     scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
     resources: Resources = Field(default_factory=Resources)
+    workers_per_trial: int = Field(default=1, ge=1)
     refit: bool = False
     retries: int = Field(default=0, ge=0)
     reuse_actors: bool | None = None
@@ -119,6 +122,11 @@ class Job(BaseModel):
     @classmethod
     def _short_forms(cls, values: Any) -> Any:
         return with_prices(filled_short_forms(values))
+
+    @property
+    def gpus_per_trial(self) -> float:
+        """GPUs of all workers of a trial."""
+        return self.resources.gpu * self.workers_per_trial
 
     @property
     def limits(self) -> Budget:
@@ -180,7 +188,9 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
         problems += mismatches(data, model)
-        problems += _unpriced(job) + ungrouped(data, job.request) if job else []
+        if job:
+            problems += [*_unpriced(job), *bundled(data, job.data.path), *ungrouped(data, job.request)]
+            problems += worker_problems(job.workers_per_trial, job.resources.gpu, job.reuse_actors, model)
         if job is not None and not problems:
             return LoadedJob(job, _placed(data, job), model, source)
     raise JobError(source, problems)

@@ -111,7 +111,7 @@ class LiveView:
             shares=book.shares,
             budget=job.limits,
             seconds=self._offset + time.monotonic(),
-            gpus=job.resources.gpu,
+            gpus=job.gpus_per_trial,
             model=job.llm.model if job.llm else "",
             lines=tuple(self._latest),
         )

@@ -1,6 +1,7 @@
 """The paper's three other pictures as real jobs, and what it never gave: how well the predicted logs came true.
 
-    python -m benchmarks.paper --data FOLDER [--quick] [--only adult coco nq] [--llm-url URL --llm-model NAME]
+    python -m benchmarks.paper --data FOLDER [--quick] [--only adult coco nq] [--trials N] [--max-steps N]
+                               [--llm-url URL --llm-model NAME]
 
     adult   tables (fig. 7): XGBoost on UCI Adult, its official test split
     coco    detection (fig. 5): a small DETR from random weights on 128 pictures of COCO; the test pictures are few
@@ -100,6 +101,8 @@ def _run(
         "seed": options.seed,
         "experience": "off",
         **(experiment.quick if options.quick else {}),
+        **({"trials": options.trials} if options.trials else {}),
+        **({"max_steps": options.max_steps} if options.max_steps else {}),
         **{f"request.{key}": value for key, value in (request or {}).items()},
     }
     if options.llm_url:
@@ -132,6 +135,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--data", required=True, help="folder with the folders adult, coco128 and nq_dpr")
     parser.add_argument("--quick", action="store_true", help="few trials of few steps")
     parser.add_argument("--only", nargs="+", choices=list(EXPERIMENTS), default=list(EXPERIMENTS))
+    parser.add_argument("--trials", type=int, help="of each job; default: as the experiment says")
+    parser.add_argument("--max-steps", type=int, help="of each trial; default: as its Model Card says")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--llm-url", help="an OpenAI-compatible server, to put a model in charge")
     parser.add_argument("--llm-model", default="test-model")

@@ -1,6 +1,7 @@
 """A data set nobody has seen: what is earlier runs on similar data worth? (AutoML-GPT, fig. 4, with its controls).
 
-    python -m benchmarks.unseen --data FOLDER [--quick] [--seeds N] [--trials K] [--llm-url URL --llm-model NAME]
+    python -m benchmarks.unseen --data FOLDER [--quick] [--seeds N] [--trials K] [--steps S] [--images I]
+                                [--llm-url URL --llm-model NAME]
 
 Real runs of this package, through Ray: first on the source sets, which leaves experience, then on the new set (see
 `unseen_data`), each with the same number of real trials and the same default. Rows, by validation accuracy of what each
@@ -74,7 +75,7 @@ class Row:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run everything, print the table, and close with one line of JSON."""
     options = _options(arguments)
-    size = QUICK if options.quick else Size(options.seeds, options.trials)
+    size = QUICK if options.quick else Size(options.seeds, options.trials, options.steps, options.images)
     llm = OpenAIClient(options.llm_model, options.llm_url) if options.llm_url else None
     rows: dict[str, list[Row]] = defaultdict(list)
     forecasts: list[Scored] = []
@@ -172,6 +173,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="one seed, small")
     parser.add_argument("--seeds", type=int, default=Size.seeds)
     parser.add_argument("--trials", type=int, default=Size.trials)
+    parser.add_argument("--steps", type=int, default=Size.steps, help="epochs of each trial")
+    parser.add_argument("--images", type=int, default=Size.train, help="of each set, for training and validation")
     parser.add_argument("--llm-url", help="an OpenAI-compatible server, for the model's rows")
     parser.add_argument("--llm-model", default="test-model")
     return parser.parse_args(arguments)

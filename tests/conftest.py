@@ -18,16 +18,23 @@ MODULES = (TESTS / "ray_tune", TESTS, TESTS.parent / "examples" / "own_training"
 def local_ray():
     import ray
 
+    # Workers find the trainables of the tests as a user's workers would: by their path, also those of the drivers
+    # in processes of their own that join.
+    os.environ["PYTHONPATH"] = os.pathsep.join([*map(str, MODULES), os.environ.get("PYTHONPATH", "")])
     ray.init(
         num_cpus=2,
         include_dashboard=False,
         logging_level="ERROR",
         log_to_driver=False,
         object_store_memory=120 * 1024**2,
-        # Workers find the trainables of the tests as a user's workers would: by their path.
-        runtime_env={
-            "env_vars": {"PYTHONPATH": f"{TESTS / 'ray_tune'}:{TESTS}:{TESTS.parent / 'examples' / 'own_training'}"}
-        },
     )
     yield
     ray.shutdown()
+
+
+@pytest.fixture
+def joined(local_ray, monkeypatch):
+    """Drivers in processes of their own join the cluster of the tests: to start one for each takes half a minute."""
+    import ray
+
+    monkeypatch.setenv("RAY_ADDRESS", ray.get_runtime_context().gcs_address)

@@ -44,7 +44,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("space", "journal", "spending"),
     ("hints",),
     ("cards", "feedback_file"),
-    ("brief", "staging"),
+    ("brief", "staging", "worker_rules"),
     ("config",),
     ("assignment", "experience", "job_file", "prompts", "replies", "review_replies", "llm.client", "curves", "schema"),
     ("reference",),

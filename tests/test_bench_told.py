@@ -126,10 +126,10 @@ PAIRS = {
 }
 
 
-def played(make, problem):
+def played(make, problem, budget=STEPS * 8):
     search, scheduler, known = make(problem)
     options = {"patience_s": 2.0, "ahead": 0, "as_ray": True}
-    replay = Simulator(problem, search, scheduler, 2, Limits(epochs=BUDGET), **options).run()
+    replay = Simulator(problem, search, scheduler, 2, Limits(epochs=budget), **options).run()
     found = known()
     if hasattr(search, "close"):
         search.close()
@@ -150,7 +150,7 @@ def test_whoever_models_configurations_holds_the_rows_that_were_trained(make):
 @pytest.mark.parametrize("make", [PAIRS["Ray's OptunaSearch, TPE"], advised, planned])
 def test_untold_they_hold_what_they_proposed(make):
     problem = table("untold")
-    replay, known = played(make, problem)
+    replay, known = played(make, problem, budget=2 * STEPS)
     assert known[0] == key(SPACE.default)
     assert known[0] != key(problem.configs[replay.trials[0].curve])
 

@@ -12,6 +12,8 @@ from automl_gpt_ray.config import load_job, read_job
 from automl_gpt_ray.errors import InputError, JobError
 from automl_gpt_ray.yaml_file import dump_yaml, setting
 
+DIGITS = Path(__file__).resolve().parents[1] / "configs" / "digits_freeze_thaw.yaml"
+
 JOB = {"name": "leaves", "data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5}
 
 
@@ -187,6 +189,14 @@ def test_an_override_of_nothing_is_an_error(tmp_path, key):
         load_job(saved(tmp_path), {key: 1})
 
 
+def test_a_data_path_of_data_that_comes_with_a_library_is_refused(tmp_path):
+    with pytest.raises(JobError) as caught:
+        load_job(DIGITS, {"data.path": str(tmp_path)})
+    (problem,) = caught.value.problems
+    assert problem.field == "data.path"
+    assert "comes with scikit-learn" in problem.rule
+
+
 def test_the_data_path_replaces_the_cards(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     file = saved(tmp_path, data_card={**DATA_CARD, "load": {"format": "csv", "path": "a.csv"}})
@@ -232,3 +242,27 @@ def test_command_line_values_become_overrides():
         "retries": 1,
     }
     assert _overrides(*[None] * 6, True, None, None) == {"llm": None}
+
+
+def by_workers(workers, batch, **changes):
+    """A job of `workers` a trial whose Model Card has `batch` for its batch size."""
+    learnt = {**MODEL_CARD["hyperparameters"], **({"batch_size": batch} if batch else {})}
+    return job(workers_per_trial=workers, model_card={**MODEL_CARD, "hyperparameters": learnt}, **changes)
+
+
+def test_workers_share_a_batch_evenly_and_no_gpu():
+    choices = {"type": "choice", "choices": [16, 31, 64], "default": 16}
+    (told,) = problems(by_workers(2, choices))
+    assert "`model_card: batch_size`: is the batch of all workers together" in told
+    assert "a multiple of 2, got [31]" in told
+    assert len(problems(by_workers(3, choices))) == 1
+    assert read_job(by_workers(1, choices)).job.gpus_per_trial == 0
+    assert read_job(by_workers(4, {**choices, "choices": [16, 64]}, resources={"gpu": 1})).job.gpus_per_trial == 4
+    grid = {"type": "int", "low": 8, "high": 64, "step": 8, "default": 8}
+    assert read_job(by_workers(4, grid)).job.workers_per_trial == 4
+    assert "8 to 64 in steps of 1" in problems(by_workers(4, {**grid, "step": 1}))[0]
+    assert "got [30]" in problems(by_workers(4, {"type": "constant", "value": 30}))[0]
+    found = "\n".join(problems(by_workers(2, None, resources={"gpu": 0.5}, reuse_actors=True)))
+    assert "`resources.gpu`: must be 0 or 1 with `workers_per_trial: 2`" in found
+    assert "`reuse_actors`: must not be true" in found
+    assert "`workers_per_trial`" in problems(job(workers_per_trial=0))[0]

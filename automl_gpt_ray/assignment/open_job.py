@@ -152,6 +152,8 @@ def _task(
     if job is None or not isinstance(data, DataCard) or found:
         return None
     values["name"] = values.get("name") or _name(data.name)
+    if data.load and data.load.format == "sklearn":
+        values.pop("data", None)  # the folder of all tasks' data has none of this one's
     return OpenTask(values["name"], data, job.request, job.resources.gpu, values, named, models)
 
 

@@ -32,3 +32,11 @@ def ungrouped(data: DataCard, request: Request) -> list[Problem]:
     rule = f"must be one of those measured here ({', '.join(sorted(measured)) or 'none'})"
     remedy = "name its column in the Data Card's `groups`"
     return [Problem(f"request.constraints.metrics.{name}", rule, shown(name), remedy) for name in wrong]
+
+
+def bundled(data: DataCard, path: str | None) -> list[Problem]:
+    """Return what is wrong with a job's `path` to the data: none leads to what comes with a library."""
+    if path is None or data.load is None or data.load.format != "sklearn":
+        return []
+    rule = f"cannot be given, for `{data.name}` comes with scikit-learn"
+    return [Problem("data.path", rule, path, "leave it out, or take a Data Card that loads files")]

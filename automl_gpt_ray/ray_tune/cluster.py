@@ -69,14 +69,30 @@ def _check_reachable(address: str | None, source: str) -> None:
 
 
 def _check_fit(loaded: LoadedJob, cluster: dict[str, float]) -> None:
+    wanted, workers, where = loaded.job.resources, loaded.job.workers_per_trial, "this machine has"
     if loaded.job.address or os.environ.get("RAY_ADDRESS"):
-        return  # An autoscaling cluster may grow what it lacks now.
-    wanted = loaded.job.resources
+        # An autoscaling cluster may grow what it lacks now.
+        cluster, where = (_at_most() if workers > 1 else {}), "the cluster can grow to"
+        if not cluster:
+            return
     problems = []
     for field, key, need in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
         have = cluster.get(key, 0.0)
         if need > have:
-            rule = f"must not exceed what this machine has ({have:g})"
+            rule = f"must not exceed what {where} ({have:g})"
             problems.append(Problem(f"resources.{field}", rule, f"{need:g}", "lower it, or name a cluster's `address`"))
+        elif need * workers > have:
+            rule = f"must not need more than {where} ({have:g} {key}), at `resources.{field}: {need:g}` each"
+            remedy = f"lower it to {int(have // need)}, lower `resources.{field}`, or name a cluster's `address`"
+            problems.append(Problem("workers_per_trial", rule, str(workers), remedy))
     if problems:
         raise JobError(loaded.source, problems)
+
+
+def _at_most() -> dict[str, float]:
+    """Return what the autoscaler's configuration lets the cluster grow to; nothing where there is no autoscaler."""
+    import ray
+
+    # Ray Train asks this too, and would refuse each trial.
+    found = ray._private.state.state.get_max_resources_from_cluster_config()  # noqa: SLF001
+    return {name: float(amount) for name, amount in (found or {}).items()}

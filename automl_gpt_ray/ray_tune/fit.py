@@ -71,7 +71,7 @@ def _search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell
         # It counts paused trials too, so a scheduler that pauses counts for itself.
         max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
         # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
-        reuse_actors=not _elsewhere(job) if job.reuse_actors is None else job.reuse_actors,
+        reuse_actors=_reuses(job) if job.reuse_actors is None else job.reuse_actors,
         verbose=0,
         callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
         raise_on_failed_trial=False,
@@ -182,8 +182,13 @@ def _slots(job: Job) -> int | None:
     """
     if _elsewhere(job):
         return None
-    needed = {"CPU": job.resources.cpu, "GPU": job.resources.gpu}
+    needed = {"CPU": job.resources.cpu * job.workers_per_trial, "GPU": job.gpus_per_trial}
     return fitting({name: amount for name, amount in needed.items() if amount})
+
+
+def _reuses(job: Job) -> bool:
+    # Several workers end with their trial; a worker process that goes on would have to wait for that.
+    return job.workers_per_trial == 1 and not _elsewhere(job)
 
 
 def _elsewhere(job: Job) -> bool:

@@ -11,7 +11,7 @@ from automl_gpt_ray.ray_tune.tracking import check_trackers
 from automl_gpt_ray.ray_tune.trial import Evaluate, Trainable, load_evaluate, load_trainable
 from automl_gpt_ray.staging import staged_card
 from automl_gpt_ray.training.data_check import check_data
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, trains_by_workers
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,15 @@ def prepare(loaded: LoadedJob) -> Prepared:
     if job.refit and "task" not in inspect.signature(trainable).parameters:
         rule = f"`{loaded.model.trainable}` must take a second parameter `task` to be refitted"
         raise JobError(loaded.source, [Problem("refit", rule, "true", "set `refit: false`")])
+    if job.workers_per_trial > 1 and not trains_by_workers(trainable):
+        rule = f"must be 1: `{loaded.model.trainable}` trains in one process"
+        remedy = "leave it out, or choose a model that `transformers` trains (text, images, detection, retrieval)"
+        problem = Problem("workers_per_trial", rule, str(job.workers_per_trial), remedy)
+        raise JobError(loaded.source, [problem])
     sizes = check_data(staged_card(loaded.data), job.seed)
     data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
     loaded = replace(loaded, data=data)
     brief = loaded.brief
     threads = max(1, int(job.resources.cpu))
-    task = TrainingTask(data, brief.objective, brief.max_steps, job.seed, threads)
+    task = TrainingTask(data, brief.objective, brief.max_steps, job.seed, threads, workers=job.workers_per_trial)
     return Prepared(loaded, task, trainable, evaluate)

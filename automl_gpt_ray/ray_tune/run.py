@@ -158,7 +158,7 @@ def _searcher(loaded: LoadedJob, llm: LLMClient | None, folder: Path) -> LLMSear
         sampler=job.classical,
         max_prompt_tokens=job.llm.max_prompt_tokens if job.llm else None,
         budget=job.limits,
-        gpus=job.resources.gpu,
+        gpus=job.gpus_per_trial,
         outages=OutagePolicy(job.llm.on_outage, job.llm.wait_s) if job.llm else None,
         journal=folder,
         seed=job.seed,

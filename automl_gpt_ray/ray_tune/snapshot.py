@@ -19,6 +19,8 @@ from automl_gpt_ray.storage import TROUBLES, Place
 
 # Ray fetches nothing but *.json and *.pkl from a remote storage path.
 COPY = "searcher-journal.json"
+_OVERLAP = 4096
+"""Bytes, some lines: each holds a time and a checksum, so no other journal has the same."""
 _NAME = re.compile(r"experiment_state-.*\.json")
 _ENDED = ("TERMINATED", "ERROR")
 _CHECKPOINT = re.compile(r"checkpoint_\d{6}")
@@ -85,22 +87,36 @@ def _status(trial: Mapping[str, Any]) -> str:
 
 
 def keep_journal(journal: Path, state: Path) -> None:
-    """Put the journal beside the searcher's `state` in Ray's snapshot, and write that state.
+    """Put a copy of the journal beside the searcher's `state` in Ray's snapshot, and write that state.
 
-    It is linked where both lie on one disk: Ray saves every few seconds, in its event loop, and a long run's
-    journal takes a while to copy.
+    Ray saves every few seconds, in its event loop, and a long run's journal takes a while to copy: only what has come
+    since the last save is. Never a link: when a run is resumed, Ray writes the snapshot's files, which are older, over
+    those of the same name in its staging folder, and would write them over the journal.
     """
     kept = state.parent / COPY
-    if not (kept.exists() and kept.samefile(journal)):
+    if not _grown(kept, journal):
         # Ray saves to a new name each time; the journal has one, so that there is only one.
         fresh = kept.with_name(f".{COPY}.new")
         fresh.unlink(missing_ok=True)
-        try:
-            os.link(journal, fresh)
-        except OSError:  # another disk, or one without links
-            shutil.copyfile(journal, fresh)
+        shutil.copyfile(journal, fresh)
         fresh.replace(kept)
     state.write_text(json.dumps({"journal": str(journal)}), encoding="utf-8")
+
+
+def _grown(kept: Path, journal: Path) -> bool:
+    """Append to `kept` what `journal` has more; False where it is not an older copy of that journal."""
+    if not kept.exists() or kept.samefile(journal):
+        return False
+    with kept.open("r+b") as copy, journal.open("rb") as source:
+        length = copy.seek(0, os.SEEK_END)
+        from_here = max(0, length - _OVERLAP)
+        copy.seek(from_here)
+        source.seek(from_here)
+        if copy.read() != source.read(length - from_here):
+            return False
+        # The two now stand at the same place.
+        shutil.copyfileobj(source, copy)
+    return True
 
 
 def bring_journal(journal: Path, state: Path) -> None:

@@ -46,13 +46,17 @@ def load_evaluate(card: ModelCard, source: str) -> Evaluate | None:
 
 
 def bind(trainable: Trainable, task: TrainingTask, resources: Resources) -> Any:
-    """Return the trainable as Tune wants it: with its task, where it takes one, and its resources."""
+    """Return the trainable as Tune wants it: with its task, where it takes one, and its resources.
+
+    Several workers have `resources` each; the process of the trial then only waits for them, and needs none.
+    """
     if "task" in inspect.signature(trainable).parameters:
         trainable = tune.with_parameters(_with_data(trainable, task), task=task)
-    wanted: dict[str, float] = {"cpu": resources.cpu, "gpu": resources.gpu}
+    wanted: dict[str, float] = {"CPU": resources.cpu, "GPU": resources.gpu}
     if resources.memory_gb:
         wanted["memory"] = resources.memory_gb * 1024**3
-    return tune.with_resources(trainable, wanted)
+    bundles = [wanted] if task.workers == 1 else [{}, *[wanted] * task.workers]
+    return tune.with_resources(trainable, tune.PlacementGroupFactory(bundles))
 
 
 def staged(task: TrainingTask) -> TrainingTask:
@@ -61,8 +65,8 @@ def staged(task: TrainingTask) -> TrainingTask:
 
 
 def _with_data(trainable: Trainable, task: TrainingTask) -> Trainable:
-    if task.data.load is None or not is_uri(task.data.load.path or ""):
-        return trainable
+    if task.workers > 1 or task.data.load is None or not is_uri(task.data.load.path or ""):
+        return trainable  # several workers fetch it themselves, each on its node
 
     @functools.wraps(trainable)
     def train(config: dict[str, Any], task: TrainingTask) -> Any:

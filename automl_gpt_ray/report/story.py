@@ -123,8 +123,8 @@ class Story:
     @property
     def gpus(self) -> float:
         """GPUs of each trial, as the job says."""
-        resources = self.job.get("resources")
-        return float(resources.get("gpu") or 0.0) if isinstance(resources, Mapping) else 0.0
+        resources, workers = self.job.get("resources"), int(self.job.get("workers_per_trial") or 1)
+        return workers * float(resources.get("gpu") or 0.0) if isinstance(resources, Mapping) else 0.0
 
     @property
     def name(self) -> str:

@@ -2,7 +2,7 @@
 
 A task's trainer fills in a `Lesson` (model, examples, how a batch is made of them, how the model is
 scored) and calls `teach`. One step is `epochs_per_step` passes over the examples; after each, the model
-is scored, saved and reported. Knows no data and nothing of Ray.
+is scored, saved and reported. Several workers (`ranks`) share each batch. Knows no data and nothing of Ray.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from torch import nn
 
 from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training import ranks
 from automl_gpt_ray.training.costs import watched, weights_bytes
 from automl_gpt_ray.training.lesson import Lesson, Scores
 from automl_gpt_ray.training.optimisation import DEFAULTS, bounded, number, one_of
@@ -147,12 +148,21 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         renames when it saves (the attention and feed-forward layers of DETR, for one).
         """
 
+    def _load_rng_state(self, checkpoint: str | None) -> None:
+        # Its file holds what the first worker drew; several workers draw anew at each step.
+        super()._load_rng_state(checkpoint)
+        self._callback.draw()
+
     def evaluate(self, *_: Any, **__: Any) -> Scores:
+        scores = self._scores() if ranks.first() else {}
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
+        return scores
+
+    def _scores(self) -> Scores:
         self.model.eval()
         with torch.inference_mode(), watched(self.model) as clock:
             scores = self._lesson.score(self.model)
         self._callback.costs = clock.costs(weights_bytes(self.model))
-        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, scores)
         return scores
 
 
@@ -201,7 +211,7 @@ def _arguments(lesson: Lesson, config: Config, task: TrainingTask, folder: str) 
     gpu = torch.cuda.is_available()
     return transformers.TrainingArguments(
         output_dir=folder,
-        per_device_train_batch_size=int(number(config, "batch_size")),
+        per_device_train_batch_size=ranks.share(int(number(config, "batch_size"))),
         gradient_accumulation_steps=_accumulation(config),
         max_steps=updates * task.max_steps,
         learning_rate=number(config, "learning_rate"),

@@ -26,7 +26,7 @@ from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.optimisation import bounded, number
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, by_workers
 
 CHOICES = frozenset({"resize", "normalisation", "augmentation"})
 """Names in a configuration that decide what is done to the images."""
@@ -41,6 +41,7 @@ _NORMALISATION_FILE = "normalisation.json"
 _SCORING_BATCH = 128
 
 
+@by_workers
 def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 

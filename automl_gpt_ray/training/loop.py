@@ -1,6 +1,6 @@
 """The Ray Tune edge of the built-in trainers: steps become reports with checkpoints.
 
-The only file here that imports Ray; it knows no model.
+Only this file and `workers` import Ray; they know no model.
 """
 
 from __future__ import annotations
@@ -48,8 +48,13 @@ def learn(trainer: Learn, config: Config, task: TrainingTask) -> None:
     Args:
         trainer: The trainer; asked to go on from a checkpoint where the trial has one.
         config: As in `run`.
-        task: What all trials share.
+        task: What all trials share. With several `workers`, each calls the trainer; see `workers.learn`.
     """
+    if task.workers > 1:
+        from automl_gpt_ray.training import workers  # needs torch and Ray Train, which few trials do
+
+        workers.learn(trainer, config, task)
+        return
     assigned = ray.get_runtime_context().get_assigned_resources()  # type: ignore[no-untyped-call]
     _keep_to_share(float(assigned.get("GPU", 0.0)))
     forget_peak()

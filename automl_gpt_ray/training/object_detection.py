@@ -7,12 +7,15 @@ epochs. A checkpoint is an ordinary folder of `transformers`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import AutoModelForObjectDetection
+from transformers.loss import loss_for_object_detection
 
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import average_precision as ap
@@ -21,7 +24,7 @@ from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.pictures import Pictures
 from automl_gpt_ray.training.scenes import Scene, load_scenes
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, by_workers
 
 KNOWN = fine_tuning.KNOWN | pictures.CHOICES | transformer_models.SOURCE
 """Names in a configuration that are the trainer's; others are settings of the model."""
@@ -33,6 +36,7 @@ _SCORING_BATCH = 8
 _MOST = 100  # detections a picture: as many as COCO counts
 
 
+@by_workers
 def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 
@@ -75,7 +79,8 @@ def learn(config: Config, task: TrainingTask, report: Report, resume_from: Path 
         score=lambda model: _scores(model, found["validation"], seen),
         bound=names | {"resize", "keep_aspect", "normalisation", "model", "model_type"},
     )
-    fine_tuning.teach(lesson, config, task, report, resume_from)
+    with boxes_counted_once():
+        fine_tuning.teach(lesson, config, task, report, resume_from)
 
 
 def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, split: str = "test") -> dict[str, float]:
@@ -98,6 +103,21 @@ def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, spl
         model = transformer_models.reload(AUTO, folder)
         scenes = load_scenes(task.data, (split,), task.seed)[split]
         return _scores(model, scenes, Pictures(trained, masked=_takes_mask(model)))
+
+
+@contextmanager
+def boxes_counted_once() -> Iterator[None]:
+    """Let DETR's box losses be means over the boxes of all workers, as they are over those of one.
+
+    transformers 5 takes the mean of the workers' numbers of boxes, and divides it by the number of workers again: its
+    box losses would weigh as many times more as there are workers.
+    """
+    reduce = loss_for_object_detection.reduce
+    loss_for_object_detection.reduce = partial(reduce, reduction="sum")
+    try:
+        yield
+    finally:
+        loss_for_object_detection.reduce = reduce
 
 
 def detect(model: Any, scenes: Sequence[Scene], seen: Pictures) -> list[ap.Detections]:

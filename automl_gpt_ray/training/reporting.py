@@ -15,6 +15,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training import ranks
 from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.optimisation import bounded, learning_rate, number
 from automl_gpt_ray.training.steps import Report, check_finite, write_state
@@ -29,7 +30,8 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
         lesson: What is learnt; `save` completes a checkpoint.
         config: Of the trial; read anew at every update.
         task: What all trials share.
-        report: Called with the metrics and the folder of the checkpoint; the training waits for it.
+        report: Called with the metrics and the folder of the checkpoint; the training waits for it. Every worker
+            calls it, and only the first has a checkpoint and scores.
         state: `step` and `seconds` reached so far.
 
     Attributes:
@@ -66,8 +68,7 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         """Start the clock."""
-        self._lesson.at_step(self._step + 1)
-        self._began = time.perf_counter()
+        self._begin()
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **found: Any) -> None:
         """Obey the configuration as it is now."""
@@ -89,13 +90,26 @@ class ReportCallback(TrainerCallback):  # type: ignore[misc]
     def on_save(self, args: Any, state: Any, control: Any, **found: Any) -> None:
         """Report the step, then go on as the configuration has it by then."""
         folder = Path(args.output_dir) / f"checkpoint-{state.global_step}"
+        if ranks.first():
+            self._save(folder)
+        metrics = {**self._metrics, "step": self._step, "seconds": self._seconds}
+        self._report({**metrics, **self.costs}, folder)
+        if ranks.first():  # who alone has scored
+            check_finite(metrics, self._task.objective)
+        set_dropout(found["model"], self._config)
+        self._begin()
+
+    def draw(self) -> None:
+        """Begin the random numbers of the coming step."""
+        ranks.draw_apart(self._task.seed, self._step + 1)
+
+    def _begin(self) -> None:
+        self._lesson.at_step(self._step + 1)
+        self.draw()
+        self._began = time.perf_counter()
+
+    def _save(self, folder: Path) -> None:
         kept = {"step": self._step, "seconds": self._seconds, "config": dict(self._config)}
         write_state(folder, kept)
         (folder / "training_args.bin").unlink(missing_ok=True)  # a pickle that nobody needs
         self._lesson.save(folder)
-        metrics = {**self._metrics, "step": self._step, "seconds": self._seconds}
-        self._report({**metrics, **self.costs}, folder)
-        check_finite(metrics, self._task.objective)
-        set_dropout(found["model"], self._config)
-        self._lesson.at_step(self._step + 1)
-        self._began = time.perf_counter()

@@ -26,7 +26,7 @@ from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.optimisation import bounded
 from automl_gpt_ray.training.passages import Passages, Question, load_questions
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, by_workers
 
 CHOICES = frozenset({"question_length", "hard_negatives", "cloze_steps"})
 """Names in a configuration that decide what a batch is made of; `max_length` is that of passages."""
@@ -42,6 +42,7 @@ _SCORING_BATCH = 256
 _SENTENCE = re.compile(r"(?<=[.!?])\s+")
 
 
+@by_workers
 def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 

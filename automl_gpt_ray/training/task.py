@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from automl_gpt_ray.cards import DataCard
 from automl_gpt_ray.records import Objective
+
+_MARK = "trains_by_workers"
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,7 @@ class TrainingTask:
         threads: CPU threads a trial may use.
         refit: Train on the validation examples too: the last training of the chosen configuration.
             Its validation metrics mean nothing then.
+        workers: Processes that train one model together.
     """
 
     data: DataCard
@@ -31,3 +36,15 @@ class TrainingTask:
     seed: int = 0
     threads: int = 1
     refit: bool = False
+    workers: int = 1
+
+
+def by_workers(trainable: Callable[..., Any]) -> Callable[..., Any]:
+    """Mark a trainable that can train one model in `task.workers` processes; jobs refuse more than one elsewhere."""
+    setattr(trainable, _MARK, True)
+    return trainable
+
+
+def trains_by_workers(trainable: Callable[..., Any]) -> bool:
+    """Return whether a trainable is so marked."""
+    return bool(getattr(trainable, _MARK, False))

@@ -23,7 +23,7 @@ from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.optimisation import number
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
-from automl_gpt_ray.training.task import TrainingTask
+from automl_gpt_ray.training.task import TrainingTask, by_workers
 from automl_gpt_ray.training.texts import Texts, load_texts
 
 KNOWN = fine_tuning.KNOWN | tokenisation.CHOICES | transformer_models.SOURCE
@@ -36,6 +36,7 @@ _SCORING_BATCH = 128
 Tokens = dict[str, Any]
 
 
+@by_workers
 def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 

@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from automl_gpt_ray.errors import JobError, Problem, SpaceError, TrainingError, shown
 from automl_gpt_ray.records import Config
+from automl_gpt_ray.training import ranks
 from automl_gpt_ray.training.optimisation import bounded
 
 TRAINED = ("wordpiece", "bpe", "unigram")
@@ -65,7 +66,10 @@ def train_tokenizer(kind: str, texts: Iterable[str], size: int, lowercase: bool)
         "bpe": trainers.BpeTrainer,
         "unigram": trainers.UnigramTrainer,
     }[kind](**shared, **(unknown if kind == "unigram" else {}))
-    tokenizer.train_from_iterator(texts, trainer)
+    if ranks.first():
+        tokenizer.train_from_iterator(texts, trainer)
+    if ranks.count() > 1:
+        tokenizer = Tokenizer.from_str(ranks.told(tokenizer.to_str()))  # workers must agree on what a token is
     marks = [(mark, tokenizer.token_to_id(mark)) for mark in (_FIRST, _LAST)]
     tokenizer.post_processor = processors.TemplateProcessing(
         single=f"{_FIRST} $A {_LAST}", pair=f"{_FIRST} $A {_LAST} $B:1 {_LAST}:1", special_tokens=marks

@@ -316,6 +316,12 @@ def test_bad_jobs_are_one_clear_error(changes, said):
         read_open_job(job(**changes))
 
 
+def test_the_folder_of_all_data_is_nothing_to_data_that_comes_with_a_library():
+    cards = [str(CONFIGS / "cards" / "data" / f"{name}.yaml") for name in ("iris", "sms_spam")]
+    found = read_open_job(job(tasks=[{"data_card": card} for card in cards], data={"path": "/data"}))
+    assert [task.values.get("data") for task in found.tasks] == [None, {"path": "/data"}]
+
+
 def test_the_shipped_job_reads():
     found = load_open_job(CONFIGS / "three_tasks.yaml", {"data.path": "/data"})
     assert [t.name for t in found.tasks] == ["adult", "mnist_t10k", "sms_spam"]

@@ -15,7 +15,7 @@ from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.lineage import RevisionApplied, RevisionAsked
 from automl_gpt_ray.records import TrialState
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("joined")]
 DRIVER = """
 import json, os, signal, sys
 from ray import tune
@@ -38,7 +38,7 @@ class Killed(Asks):
 search = LLMSearch(default=DEFAULT, metric="score", mode="max", max_steps=STEPS, step_key="step",
     journal=folder + "/journal")
 scheduler = ReviewScheduler(search, slots=1, rule=SteeringRule(audit=0.0, revise=RULE, grace=STEPS), time_attr="step")
-tune.run(revisable, config={**SPACE, "pause": 0.4}, name="mine", storage_path=folder, resume=mode == "resume",
+tune.run(revisable, config={**SPACE, "pause": 0.3}, name="mine", storage_path=folder, resume=mode == "resume",
     num_samples=samples, search_alg=search, scheduler=scheduler, verbose=0, metric="score", mode="max",
     callbacks=[Killed(search, 4, changes, **options)] if mode == "fit" else [])
 """
