@@ -17,14 +17,7 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ((10, 0, 60), (100, 900, 150), (1000, 8_500, 1_500))
-FULL = (
-    (10, 0, 1_000),
-    (100, 0, 1_000),
-    (100, 9_000, 1_000),
-    (1000, 8_000, 2_000),
-    (100, 99_000, 1_000),
-    (1000, 98_000, 2_000),
-)
+FULL = ((10, 0, 300), (100, 0, 1_000), (100, 9_000, 1_000), (1000, 8_000, 2_000), (1000, 98_000, 2_000))
 """Workers, trials that are known, and further trials, of each row."""
 CALLS = ("suggest", "searcher: result", "searcher: end", "scheduler: result", "scheduler: choose")
 
