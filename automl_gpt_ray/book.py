@@ -82,6 +82,7 @@ class Book:
         self._checkpoints: dict[str, dict[int, str]] = {}
         self.feedback: tuple[Feedback, ...] = ()
         self._snapshot: History | None = None
+        self._objective: Objective | None = None  # one object for all snapshots: it is compared trial by trial
         self._limits = NO_LIMITS
         if journal:
             self._rebuild(journal)
@@ -157,9 +158,9 @@ class Book:
     @property
     def objective(self) -> Objective:
         """What the run optimises."""
-        if self.started is None:
+        if self._objective is None:
             raise RuntimeError("the book is empty: record RunStarted first")
-        return Objective(self.started.metric, self.started.mode)
+        return self._objective
 
     def close(self) -> None:
         """Close the journal."""
@@ -181,7 +182,7 @@ class Book:
 
     @_apply.register
     def _(self, event: RunStarted) -> None:
-        self.started = event
+        self.started, self._objective = event, Objective(event.metric, event.mode)
         self._limits = parse_request(event.brief.get("request", {}), "journal").constraints.limits()
 
     @_apply.register

@@ -197,7 +197,7 @@ class TrialRecord:
         """Return the best finite value so far (that of the checkpoint kept), or None."""
         # Asked of every trial at every decision. Records are frozen, so the answer stays.
         known: tuple[Objective, float | None] | None = self.__dict__.get("_value")
-        if known is None or known[0] != objective:
+        if known is None or (known[0] is not objective and known[0] != objective):
             known = (objective, objective.best(value for _, value in self.curve(objective.metric)))
             self.__dict__["_value"] = known
         return known[1]
