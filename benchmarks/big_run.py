@@ -1,7 +1,5 @@
 """One run of many workers and trials in virtual time, by the parts that a real driver runs.
 
-    python -m benchmarks.big_run --workers 1000 --trials 10000
-
 `LLMSearch` with its journal, its prefetcher and its advisors, and Ray's ASHA are the real ones; what is virtual is
 training, the language model's 10 s and its limit, and the clock that they read. The driver is one thread, as Ray's
 event loop: what a call of searcher or scheduler takes on the processor is added to the clock, and events that came
@@ -13,15 +11,12 @@ Optuna and the prompts would take most of a simulation's time, at the same cost 
 
 from __future__ import annotations
 
-import argparse
 import heapq
 import itertools
-import json
-import tempfile
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,21 +32,19 @@ from automl_gpt_ray.advisors.advisor import forecast, proposal
 from automl_gpt_ray.config import load_job
 from automl_gpt_ray.curves.reading import Reader
 from automl_gpt_ray.errors import AutoMLGPTError
-from automl_gpt_ray.events import ResultReported, TrialEnded, TrialStarted
 from automl_gpt_ray.lanes import Lane
 from automl_gpt_ray.llm.quota import Quota, Terms
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from automl_gpt_ray.records import History, Observation, Proposal, TrialState
+from automl_gpt_ray.records import History, Proposal
 from benchmarks.prompt_growth import JOB, final_loss
 from benchmarks.stand_in import PENDING, RUNNING, TERMINATED, SimTrial
-from benchmarks.virtual_parts import Idle, Prepared, Talker, Virtual, children_s, percentiles
+from benchmarks.virtual_parts import STEP_S, Idle, Prepared, Talker, Virtual, children_s, percentiles, remembered
 
-STEPS, STEP_S, START_S = 9, 60.0, 5.0
+STEPS, START_S = 9, 5.0
 LATENCY_S = 10.0
 TICK_S = 0.1
 """Ray asks a searcher that had nothing again so soon."""
 REAL_AT_FIRST = 5
-SOURCES = ("classical", "language")
 SCANS = 50
 """Of so many starts one asks Ray's scheduler to choose: it goes through all trials, whoever they are."""
 Result = TypeVar("Result")
@@ -119,7 +112,7 @@ class BigRun:
                 stack.enter_context(patch.object(module, "time", self._clock))
             idle = SimpleNamespace(Condition=threading.Condition, Thread=Idle)
             stack.enter_context(patch.object(prefetch, "threading", idle))
-            self._remember()
+            self._all += remembered(self._search.book, self._asha, self._brief, self._known, self._rng)
             supply = self._supply = self._search._start()  # noqa: SLF001 - its threads are the simulation's
             supply._stock.demand._clock = self._clock.monotonic  # noqa: SLF001 - a default, bound on import
             for lane in supply._lanes.values():  # noqa: SLF001 - likewise
@@ -136,23 +129,6 @@ class BigRun:
             for advisor in self._real.values():
                 getattr(advisor, "close", lambda: None)()
             self._search.close()
-
-    def _remember(self) -> None:
-        """Let the run have had trials before: all reported once, every third three times."""
-        book, metric = self._search.book, self._brief.objective.metric
-        rungs = dict(self._asha._brackets[0]._rungs)  # noqa: SLF001 - Ray has no other way
-        for number in range(self._known):
-            name, config = f"k{number:06d}", self._brief.space.sample(self._rng)
-            self._all.append(trial := SimTrial(name, number, config))
-            trial.status = TERMINATED
-            made = Proposal(f"known-{number}", config, "before", SOURCES[number % 2])
-            book.record(TrialStarted(name, made))
-            for step in range(1, 4 if number % 3 == 0 else 2):
-                loss = 0.4 + 0.3 * 0.5**step + 0.1 * float(self._rng.random())
-                book.record(ResultReported(name, Observation(step, {metric: loss}, STEP_S * step)))
-                if step in rungs:
-                    rungs[step][name] = -loss
-            book.record(TrialEnded(name, TrialState.STOPPED))
 
     def _next(self) -> None:
         if not self._events or time.monotonic() > self._until:
@@ -306,31 +282,3 @@ class BigRun:
             "ms": {k: percentiles(v) for k, v in sorted(self._took.items())},
             "seconds": {k: round(v, 1) for k, v in self._advice_s.items()},
         }
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run once and print a line of figures."""
-    parser = argparse.ArgumentParser(description=str(__doc__).splitlines()[0])
-    parser.add_argument("--workers", type=int, default=100)
-    parser.add_argument("--trials", type=int, default=1000)
-    parser.add_argument("--per-minute", type=int, default=60, help="requests that the model's server takes")
-    parser.add_argument("--until", type=float, default=1e9, help="real seconds after which it is given up")
-    parser.add_argument("--known", type=int, default=0, help="trials that had ended when it began")
-    parser.add_argument("--sampled", type=int, default=1, help="of so many calls of an advisor one is real")
-    options = parser.parse_args(arguments)
-    process = psutil.Process()
-    with tempfile.TemporaryDirectory() as folder:
-        limits = (Path(folder), options.until, options.sampled, options.known)
-        made = BigRun(options.workers, options.trials, options.per_minute, *limits)
-        before, began = process.memory_info().rss, time.monotonic()
-        made.run()
-        # Children are the optimiser's own process, which has ended by now.
-        grown, real = process.memory_info().rss - before, time.monotonic() - began
-        journal = sum(f.stat().st_size for f in Path(folder).glob("journal.jsonl"))
-        sizes = {"rss_mb": (before + grown) / 2**20, "grown_mb": grown / 2**20, "journal_mb": journal / 2**20}
-        sizes["optuna_mb"] = made.elsewhere_mb
-        print(json.dumps({**made.figures(), **{k: round(v) for k, v in sizes.items()}, "real_s": round(real, 1)}))
-
-
-if __name__ == "__main__":
-    main()

@@ -47,7 +47,7 @@ def _run(workers: int, known: int, trials: int, options: argparse.Namespace) -> 
         "sampled": 40,
     }
     arguments = [word for name, value in told.items() for word in (f"--{name}", str(value))]
-    command = [sys.executable, "-m", "benchmarks.big_run", *arguments]
+    command = [sys.executable, "-m", "benchmarks.scale_row", *arguments]
     done = subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)  # noqa: S603 - our own
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found

@@ -8,8 +8,15 @@ from typing import Any, final
 import numpy as np
 import psutil
 
-from automl_gpt_ray.records import Completion, History, JsonSchema, Prompt, Proposal, Usage
+from automl_gpt_ray.book import Book
+from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.events import ResultReported, TrialEnded, TrialStarted
+from automl_gpt_ray.records import Completion, History, JsonSchema, Observation, Prompt, Proposal, TrialState, Usage
+from benchmarks.stand_in import TERMINATED, SimTrial
 from benchmarks.tuning_answer import TuningAnswer
+
+STEP_S = 60.0
+SOURCES = ("classical", "language")
 
 
 @final
@@ -74,3 +81,20 @@ def percentiles(seconds: Sequence[float]) -> list[float]:
     """Return median and 99th percentile, in milliseconds."""
     found = np.percentile(np.array(seconds) * 1000, [50, 99])
     return [round(float(v), 3) for v in found]
+
+
+def remembered(book: Book, asha: Any, brief: Brief, count: int, rng: np.random.Generator) -> list[SimTrial]:
+    """Let a run have had so many trials before, and return them: all reported once, every third three times."""
+    rungs, before = dict(asha._brackets[0]._rungs), []  # noqa: SLF001 - Ray has no other way
+    for number in range(count):
+        name, config = f"k{number:06d}", brief.space.sample(rng)
+        before.append(trial := SimTrial(name, number, config))
+        trial.status = TERMINATED
+        book.record(TrialStarted(name, Proposal(f"known-{number}", config, "before", SOURCES[number % 2])))
+        for step in range(1, 4 if number % 3 == 0 else 2):
+            loss = 0.4 + 0.3 * 0.5**step + 0.1 * float(rng.random())
+            book.record(ResultReported(name, Observation(step, {brief.objective.metric: loss}, STEP_S * step)))
+            if step in rungs:
+                rungs[step][name] = -loss
+        book.record(TrialEnded(name, TrialState.STOPPED))
+    return before
