@@ -1,4 +1,4 @@
-"""One row of `benchmarks.scale`, in a process of its own: `python -m benchmarks.scale_row --workers 10 --trials 300`."""
+"""One row of `benchmarks.scale`, in a process of its own: `python -m benchmarks.scale_row --workers 10`."""
 
 from __future__ import annotations
 
