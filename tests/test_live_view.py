@@ -105,7 +105,7 @@ def test_lines_without_a_terminal():
 def run():
     brief = bare_brief()
     loop = AskTell(brief, assemble(brief))
-    job = SimpleNamespace(name="job", limits=Budget(trials=3), resources=SimpleNamespace(gpu=0.0), llm=None)
+    job = SimpleNamespace(name="job", limits=Budget(trials=3), gpus_per_trial=0.0, llm=None)
     named = SimpleNamespace(name="leaves")
     loaded = SimpleNamespace(job=job, model=named, data=named)
     started = loop.ask()

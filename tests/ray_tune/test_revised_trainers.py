@@ -30,6 +30,15 @@ STEPS = 5
 BOUNDLESS = {"cooldown": 1, "patience": 9}
 
 
+class AsksAndWaits(Asks):
+    """Holds the trial back from then on: it looks for changes ever so often, and its steps take milliseconds."""
+
+    def on_trial_result(self, iteration, trials, trial, result, **info):
+        super().on_trial_result(iteration, trials, trial, result, **info)
+        if self.found is not None:
+            time.sleep(0.5)
+
+
 def revised(folder, model, data, trainer, changes, samples=1):
     card = load_model_card(CARDS / "models" / f"{model}.yaml")
     task = task_of(load_data_card(CARDS / "data" / f"{data}.yaml"), "accuracy", max_steps=STEPS)
@@ -38,7 +47,7 @@ def revised(folder, model, data, trainer, changes, samples=1):
         model_card=card, data_card=task.data, metric="accuracy", mode="max", max_steps=STEPS, journal=folder / "run"
     )
     steering = SteeringRule(audit=0.0, grace=STEPS, revise=rule)
-    asks = Asks(search, 2, changes, rule=rule)
+    asks = AsksAndWaits(search, 2, changes, rule=rule)
     grid = tune.Tuner(
         bind(trainer.train, task, Resources(cpu=1)),
         tune_config=tune.TuneConfig(
@@ -67,26 +76,28 @@ def plain(trainer, trial, task):
 
 
 def check_steps(trainer, trial, task):
-    assert [step for step, _ in trial.lineage.schedule] == [4]
+    ((first, _),) = trial.lineage.schedule
+    assert first in (4, 5)
     curve = plain(trainer, trial, task)
     for seen, expected in zip(trial.observations, curve, strict=True):
         assert {name: seen.metrics[name] for name in expected} == pytest.approx(expected), seen.step
     unrevised = [dict(step.metrics)["log_loss"] for step in trainer.fit(dict(trial.proposal.config), task)]
     really = [seen.metrics["log_loss"] for seen in trial.observations]
-    assert really[:3] == pytest.approx(unrevised[:3])
-    assert really[3] != pytest.approx(unrevised[3])
+    assert really[: first - 1] == pytest.approx(unrevised[: first - 1])
+    assert really[first - 1] != pytest.approx(unrevised[first - 1])
+    return first
 
 
 def test_a_booster_grows_with_the_eta_in_force(local_ray, tmp_path):
     (trial,), task, result = revised(tmp_path, "xgboost", "iris", tabular, {"eta": 0.02, "lambda": 30.0})
-    check_steps(tabular, trial, task)
+    before = check_steps(tabular, trial, task) - 1
     booster = xgboost.Booster(model_file=Path(result.checkpoint.path) / "model.ubj")
     leaves = (
         booster.trees_to_dataframe().query("Feature == 'Leaf'").groupby("Tree")["Gain"].apply(lambda g: g.abs().max())
     )
     each = len(leaves) // STEPS
-    assert leaves[: 3 * each].max() > 0.1
-    assert leaves[3 * each :].max() < 0.02
+    assert leaves[: before * each].max() > 0.1
+    assert leaves[before * each :].max() < 0.02
 
 
 def test_a_network_learns_with_the_rate_in_force(local_ray, tmp_path):
