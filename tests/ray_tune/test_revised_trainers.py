@@ -27,6 +27,7 @@ from automl_gpt_ray.training import image_classification, tabular
 pytestmark = pytest.mark.ray
 CARDS = Path(__file__).resolve().parents[2] / "configs" / "cards"
 STEPS = 5
+ONE = Resources(cpu=1)
 BOUNDLESS = {"cooldown": 1, "patience": 9}
 
 
@@ -39,7 +40,7 @@ class AsksAndWaits(Asks):
             time.sleep(0.5)
 
 
-def revised(folder, model, data, trainer, changes, samples=1):
+def revised(folder, model, data, trainer, changes, samples=1, resources=ONE):
     card = load_model_card(CARDS / "models" / f"{model}.yaml")
     task = task_of(load_data_card(CARDS / "data" / f"{data}.yaml"), "accuracy", max_steps=STEPS)
     rule = RevisionRule(hot=tuple(card.hot), clone=tuple(card.clone), factor=100.0, share=1.0, **BOUNDLESS)
@@ -49,7 +50,7 @@ def revised(folder, model, data, trainer, changes, samples=1):
     steering = SteeringRule(audit=0.0, grace=STEPS, revise=rule)
     asks = AsksAndWaits(search, 2, changes, rule=rule)
     grid = tune.Tuner(
-        bind(trainer.train, task, Resources(cpu=1)),
+        bind(trainer.train, task, resources),
         tune_config=tune.TuneConfig(
             metric="accuracy",
             mode="max",
