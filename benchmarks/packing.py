@@ -51,7 +51,7 @@ def _row(packed: int, trials: int, steps: int) -> dict[str, float]:
             "model_card": str(CARDS / "models" / "small_cnn.yaml"),
             "trials": trials,
             "max_steps": steps,
-            "scheduler": "fifo",
+            "scheduler": {"type": "none"},
             "resources": {"cpu": 1, "gpu": 1 / packed},
             "experience": "off",
             "storage_path": folder,
