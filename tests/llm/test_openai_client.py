@@ -65,7 +65,7 @@ def test_a_fault_has_its_class_and_says_what_happened(name, kind, words, after, 
     with pytest.raises((LLMUnavailable, LLMRejected)) as caught:
         client.complete(prompt, schema)
     assert type(caught.value) is kind
-    assert time.monotonic() - begun < 1.2, "the deadline bounds the whole call"
+    assert time.monotonic() - begun < 4.5, "the deadline bounds the whole call"
     message = str(caught.value)
     assert words in message
     assert "`test-model` at 127.0.0.1:" in message
@@ -170,11 +170,10 @@ def test_a_fixed_form_of_structured_output_is_not_weakened(serve, prompt, schema
 
 
 def test_finding_the_dialect_does_not_extend_the_deadline(serve, prompt, schema):
-    server = serve(latency_s=0.3, fault=lambda n: refuses("response_format", "response_format is unsupported"))
-    begun = time.monotonic()
-    with pytest.raises(LLMUnavailable, match=r"within 0\.4 s"):
-        OpenAIClient("test-model", server.url, timeout_s=0.4).complete(prompt, schema)
-    assert time.monotonic() - begun < 0.8
+    # With a deadline of its own for each request, the second would be answered.
+    server = serve(latency_s=0.8, fault=lambda n: refuses("response_format", "response_format is unsupported"))
+    with pytest.raises(LLMUnavailable, match=r"within 1\.5 s"):
+        OpenAIClient("test-model", server.url, timeout_s=1.5).complete(prompt, schema)
     assert len(server.requests) == 2
 
 
