@@ -20,6 +20,7 @@ from typing import Any
 from automl_gpt_ray.assignment.choice import Assignment, OpenTask
 from automl_gpt_ray.assignment.registry import Registry, shipped
 from automl_gpt_ray.cards import DataCard, load_model_card, parse_model_card
+from automl_gpt_ray.cards.agreement import bundled
 from automl_gpt_ray.config import Job, LoadedJob, override, read_card, read_job
 from automl_gpt_ray.errors import CardError, JobError, Problem, shown
 from automl_gpt_ray.storage import is_uri, joined
@@ -152,7 +153,7 @@ def _task(
     if job is None or not isinstance(data, DataCard) or found:
         return None
     values["name"] = values.get("name") or _name(data.name)
-    if data.load and data.load.format == "sklearn":
+    if bundled(data, job.data.path):
         values.pop("data", None)  # the folder of all tasks' data has none of this one's
     return OpenTask(values["name"], data, job.request, job.resources.gpu, values, named, models)
 

@@ -68,6 +68,11 @@ class Answer:
     wait_s: float = 0.0
     refused: str = ""
 
+    @property
+    def granted(self) -> bool:
+        """Whether the call may be made now."""
+        return not self.wait_s and not self.refused
+
 
 @dataclass
 class _Granted:

@@ -51,7 +51,7 @@ def _initialise(loaded: LoadedJob) -> None:
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        rule = f"must be a Ray cluster ({str(error).strip().splitlines()[0]})"
+        rule = f"must be a Ray cluster ({first_line(error)})"
         raise JobError(loaded.source, [Problem("address", rule, str(address), REMEDY)]) from None
 
 

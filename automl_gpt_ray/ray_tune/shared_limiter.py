@@ -19,6 +19,7 @@ from collections.abc import Callable
 from dataclasses import astuple
 from typing import Any, final
 
+from automl_gpt_ray.errors import first_line
 from automl_gpt_ray.llm.limited import Alone
 from automl_gpt_ray.llm.quota import WINDOW_S, Answer, Quota, Spent, Terms
 
@@ -81,7 +82,7 @@ class SharedLimiter:
         with self._lock:
             self._trim()
             answer = self._shared_ask(call, prompt, reply) or self._own_ask(call, prompt, reply)
-            if not answer.wait_s and not answer.refused:
+            if answer.granted:
                 self._recent.append((self._clock(), prompt + (reply or 0)))
             return answer
 
@@ -99,30 +100,31 @@ class SharedLimiter:
     def _shared_ask(self, call: str, prompt: int, reply: int | None) -> Answer | None:
         found = self._call("ask", call, prompt, reply)
         if found == STRANGER:
-            now = self._clock()
-            recent = [(now - at, used) for at, used in self._recent]
-            others = *self._others[:2], now - self._others[2]
-            self._call("join", astuple(self._terms), recent, dict(self._known), others)
+            others = *self._others[:2], self._clock() - self._others[2]
+            self._call("join", astuple(self._terms), self._ages(), dict(self._known), others)
             found = self._call("ask", call, prompt, reply)
         if found is None or found == STRANGER:
             return None
         wait_s, refused, self._runs, known, (requests, tokens) = found
-        granted = not wait_s and not refused
-        own = len(self._recent) + granted, sum(used for _, used in self._recent)
+        answer = Answer(wait_s, refused)
+        own = len(self._recent) + answer.granted, sum(used for _, used in self._recent)
         self._others = max(0, requests - own[0]), max(0, tokens - own[1]), self._clock()
         self._known.update(known)
         self._own = None
-        return Answer(wait_s, refused)
+        return answer
 
     def _own_ask(self, call: str, prompt: int, reply: int | None) -> Answer:
         if self._own is None:
-            now = self._clock()
-            recent = [(now - at, tokens) for at, tokens in self._recent]
-            self._own = Alone(self._terms.shared_by(self._runs), self._clock, recent, self._known)
+            self._own = Alone(self._terms.shared_by(self._runs), self._clock, self._ages(), self._known)
         answer = self._own.ask(call, prompt, reply)
-        if not answer.wait_s and not answer.refused:
+        if answer.granted:
             self._own_calls.add(call)
         return answer
+
+    def _ages(self) -> list[tuple[float, int]]:
+        """Return seconds ago and tokens of each request of the last minute, as `Quota.join` takes them."""
+        now = self._clock()
+        return [(now - at, tokens) for at, tokens in self._recent]
 
     def _trim(self) -> None:
         while self._recent and self._clock() - self._recent[0][0] >= WINDOW_S:
@@ -157,7 +159,7 @@ class SharedLimiter:
         if not self._warned:
             self._warned = True
             part = f"1/{self._runs} of the limits" if self._runs > 1 else "its limits"
-            why = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
+            why = first_line(error)[:200]
             self._warn(
                 f"the actor that shares the limits of `{self._account}` cannot be reached ({why}): "
                 f"this run keeps to {part} by itself until it can"
