@@ -114,18 +114,23 @@ SCENARIOS = (mid_trial, during_start, while_paused, while_cloning)
 
 
 class Widening:
-    """A language model that gives every trial it reviews the larger `size`: each such trial becomes another."""
+    """A language model that gives the first trial it reviews the larger `size`: it becomes another.
+
+    Only the first: whether a later one began small is chance, and its clone would be one trial more.
+    """
 
     def __init__(self) -> None:
-        self._usual = TuningAnswer()
+        self._usual, self._first = TuningAnswer(), ""
 
     def __call__(self, body: Mapping[str, Any]) -> str:
         """Return the reply to a request's body."""
         asked = re.findall(r"^trial \W*(\w+)\W*: at step", body["messages"][-1]["content"], re.MULTILINE)
         if not asked:
             return self._usual(body)
+        self._first = self._first or asked[0]
         told = {"action": "revise", "changes": {"size": "large"}, "reason": "it is too small"}
-        return json.dumps({"reviews": [{"trial": name, **told} for name in asked]})
+        usual = {"action": "continue", "reason": "it goes on well"}
+        return json.dumps({"reviews": [{"trial": n, **(told if n == self._first else usual)} for n in asked]})
 
 
 def _run(
