@@ -3,8 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+S3 := $(abspath $(VENV)-s3)
+S3_READY := $(S3)/.ready
 
-.PHONY: demo test lint setup clean
+.PHONY: demo test lint setup s3 clean
 
 setup: $(READY)
 
@@ -18,8 +20,16 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/automl-gpt-ray demo
 
-test: lint
-	$(BIN)/python -m pytest
+test: lint s3
+	AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest
+
+s3: $(S3_READY)
+
+# The S3 server of the tests, apart: its libraries ask for older ones than ours.
+$(S3_READY): tests/s3_server.txt
+	$(PYTHON) -m venv $(S3)
+	$(S3)/bin/python -m pip install --quiet --requirement tests/s3_server.txt
+	touch $(S3_READY)
 
 lint: $(READY)
 	$(BIN)/ruff check .
@@ -27,4 +37,4 @@ lint: $(READY)
 	$(BIN)/mypy
 
 clean:
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache
+	rm -rf $(VENV) $(S3) .mypy_cache .ruff_cache .pytest_cache

@@ -50,5 +50,7 @@ def place_of(options: ExperienceOptions, storage_path: str, environment: str | N
         storage_path: Of the job.
         environment: Value of `VARIABLE`.
     """
-    place = options.path or environment or f"{storage_path.rstrip('/')}/{FOLDER}"
+    from automl_gpt_ray.storage import joined  # pyarrow is slow to import, and a job file needs none
+
+    place = options.path or environment or joined(storage_path, FOLDER)
     return None if place == OFF else place

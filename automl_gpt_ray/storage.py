@@ -5,6 +5,7 @@ Knows file systems and names; nothing of runs.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -46,6 +47,7 @@ class Place:
             JobError: No file system goes by that name.
         """
         text = str(name)
+        refuse_keys(text, field)
         where = text if is_uri(text) else str(Path(text).expanduser().absolute())
         try:
             files, path = fs.FileSystem.from_uri(where)
@@ -104,11 +106,20 @@ class Place:
 
 
 _HERE = fs.LocalFileSystem()
+_KEYS = re.compile(r"^(\w+://)[^@?]*:[^@?]*@")  # also where a slash in the key makes it no URI
 
 
 def is_uri(name: str) -> bool:
     """Return whether a place is named by a URI rather than by a path."""
     return "://" in name
+
+
+def refuse_keys(place: str, field: str) -> None:
+    """Raise JobError where a URI holds a password or key: it would be written into the job, the journal and logs."""
+    shown = _KEYS.sub(r"\1[redacted]@", place)
+    if shown != place:
+        remedy = "leave them out; each node takes them from its environment (AWS_ACCESS_KEY_ID, …) or from its role"
+        raise JobError(field, [Problem(field, "must not hold keys", shown, remedy)])
 
 
 def joined(place: str, below: str) -> str:

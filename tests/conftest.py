@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
+import s3_server
 
 # Runs of tests remember nothing where they do not say so.
 os.environ["AUTOML_GPT_RAY_EXPERIENCE"] = "off"
@@ -21,6 +22,8 @@ def local_ray():
     # Workers find the trainables of the tests as a user's workers would: by their path, also those of the drivers
     # in processes of their own that join.
     os.environ["PYTHONPATH"] = os.pathsep.join([*map(str, MODULES), os.environ.get("PYTHONPATH", "")])
+    # Workers write to the bucket of the tests by what their node was started with, as those of a cluster would.
+    os.environ.update(s3_server.ENVIRONMENT)
     ray.init(
         num_cpus=2,
         include_dashboard=False,

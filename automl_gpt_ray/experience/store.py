@@ -19,6 +19,7 @@ from pyarrow import fs
 
 from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.experience.run_record import ID, Experience, ExperienceError, from_table, to_table
+from automl_gpt_ray.storage import refuse_keys
 
 SUFFIX = ".parquet"
 DRAFT = "_draft-"
@@ -171,6 +172,7 @@ def write_parquet(path: str | Path, experiences: list[Experience]) -> None:
 
 
 def _opened(place: str) -> tuple[fs.FileSystem, str]:
+    refuse_keys(place, "experience.path")
     try:
         where = place if "://" in place else str(Path(place).expanduser().absolute())
         found: tuple[Any, str] = fs.FileSystem.from_uri(where)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import sys
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import ray
@@ -33,7 +35,9 @@ from automl_gpt_ray.ray_tune.trial import bind
 from automl_gpt_ray.revision import RevisionRule
 from automl_gpt_ray.steering_rule import SteeringRule
 
-SNAPSHOT_S = "1"
+SNAPSHOT = "TUNE_GLOBAL_CHECKPOINT_S"
+"""Environment variable with the least seconds between two of Ray's snapshots; ours where a user sets none."""
+SNAPSHOT_S, BUCKET_SNAPSHOT_S = "1", "5"
 MISSING = "did not include the specified metric"
 """What Ray says of a report without the metric; it says so in a traceback, and ends."""
 
@@ -59,28 +63,53 @@ def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell 
 def _search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     _warn(place, tell)
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
-    # What Ray's snapshot does not know is trained again: let it be at most a second old.
-    os.environ.setdefault("TUNE_GLOBAL_CHECKPOINT_S", SNAPSHOT_S)
-    tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
-        _experiment(prepared, searcher, place),  # type: ignore[arg-type]  # takes one, and does not say so
-        resume=_resumable(place, searcher),
-        metric=objective.metric,
-        mode=objective.mode,
-        search_alg=searcher,
-        scheduler=scheduler(prepared.loaded, searcher),
-        # It counts paused trials too, so a scheduler that pauses counts for itself.
-        max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
-        # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
-        reuse_actors=_reuses(job) if job.reuse_actors is None else job.reuse_actors,
-        verbose=0,
-        callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
-        raise_on_failed_trial=False,
-    )
+    with _snapshots_every(BUCKET_SNAPSHOT_S if place.mirrored else SNAPSHOT_S):
+        tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
+            _experiment(prepared, searcher, place),  # type: ignore[arg-type]  # takes one, and does not say so
+            resume=_resumable(place, searcher),
+            metric=objective.metric,
+            mode=objective.mode,
+            search_alg=searcher,
+            scheduler=scheduler(prepared.loaded, searcher),
+            # It counts paused trials too, so a scheduler that pauses counts for itself.
+            max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
+            # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
+            reuse_actors=_reuses(job) if job.reuse_actors is None else job.reuse_actors,
+            verbose=0,
+            callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
+            raise_on_failed_trial=False,
+        )
+
+
+class _Unforced(Experiment):
+    """An experiment whose snapshots come by the clock only.
+
+    Ray takes one at each checkpoint of a trial that keeps one, uploads the log files of all trials with it, and lets
+    its event loop wait for the upload before. What a snapshot has missed `mend_checkpoints` makes good.
+    """
+
+    @property
+    def checkpoint_config(self) -> CheckpointConfig:
+        """What the controller, and nothing else, asks for; trials have theirs from `spec`."""
+        return CheckpointConfig()
+
+
+@contextmanager
+def _snapshots_every(seconds: str) -> Iterator[None]:
+    # What Ray's snapshot does not know is trained again, so it must not be old; a bucket takes longer to write.
+    if SNAPSHOT in os.environ:
+        yield
+        return
+    os.environ[SNAPSHOT] = seconds
+    try:
+        yield
+    finally:
+        os.environ.pop(SNAPSHOT, None)
 
 
 def _experiment(prepared: Prepared, searcher: LLMSearch, place: RunPlace) -> Experiment:
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
-    made = Experiment(
+    made = _Unforced(
         EXPERIMENT,
         bind(prepared.trainable, prepared.task, job.resources),
         storage_path=place.storage.name,
