@@ -11,14 +11,17 @@ import argparse
 import json
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from benchmarks.scale_pictures import draw
 
 ROOT = Path(__file__).resolve().parents[1]
 QUICK = ((10, 0, 60), (100, 900, 150), (1000, 8_500, 1_500))
 FULL = ((10, 0, 300), (100, 0, 1_000), (100, 9_000, 1_000), (1000, 8_000, 2_000), (1000, 98_000, 2_000))
 """Workers, trials that are known, and further trials, of each row."""
+FIGURES = "scaling.json"
 CALLS = ("suggest", "searcher: result", "searcher: end", "scheduler: result", "scheduler: choose")
 
 
@@ -28,13 +31,30 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--quick", action="store_true", help="three small rows")
     parser.add_argument("--per-minute", type=int, default=60, help="requests that the model's server takes")
     parser.add_argument("--until", type=float, default=900.0, help="real seconds after which a row is given up")
+    parser.add_argument("--pictures", type=Path, help="folder for pictures, and for the figures they are drawn from")
+    parser.add_argument("--rows", type=Path, help="draw and print the rows of this file; nothing is measured")
     options = parser.parse_args(arguments)
     rows = []
     print(HEAD)
-    for workers, known, trials in QUICK if options.quick else FULL:
-        rows.append(row := _run(workers, known, trials, options))
+    for row in _kept(options.rows) if options.rows else _measured(options):
+        rows.append(row)
         print(line(row), flush=True)
-    print(json.dumps({"benchmark": "scale", "per_minute": options.per_minute, "rows": rows}))
+    told = json.dumps({"benchmark": "scale", "per_minute": options.per_minute, "rows": rows})
+    if options.pictures:
+        for path in draw(rows, options.pictures):
+            print(path)
+        (options.pictures / FIGURES).write_text(told + "\n", encoding="utf-8")
+    print(told)
+
+
+def _kept(file: Path) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(file.read_text(encoding="utf-8").splitlines()[-1])["rows"]
+    return found
+
+
+def _measured(options: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    for workers, known, trials in QUICK if options.quick else FULL:
+        yield _run(workers, known, trials, options)
 
 
 def _run(workers: int, known: int, trials: int, options: argparse.Namespace) -> dict[str, Any]:

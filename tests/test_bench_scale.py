@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from benchmarks.big_run import LATENCY_S, BigRun
-from benchmarks.scale import HEAD, line
+from benchmarks.scale import HEAD, line, main
 
 
 @pytest.fixture
@@ -25,3 +27,15 @@ def test_every_trial_is_run_and_the_workers_do_not_wait(made):
     assert found["prompts_per_trial"] * 16 <= 2 * (minutes + 1)
     row = line({**found, "rss_mb": 1, "optuna_mb": 2})
     assert row.count("|") == HEAD.splitlines()[0].count("|") == HEAD.splitlines()[1].count("|")
+
+
+def test_pictures_are_drawn_from_the_rows_that_are_printed(made, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    more = {"rss_mb": 200, "optuna_mb": 100, "journal_mb": 1}
+    (tmp_path / "rows.json").write_text(json.dumps({"rows": [{**made.figures(), **more}]}))
+    main(["--rows", str(tmp_path / "rows.json"), "--pictures", str(tmp_path / "pictures")])
+    names = ["scaling.json", "scaling_memory.png", "scaling_shares.png", "scaling_times.png"]
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
+    kept = json.loads((tmp_path / "pictures" / "scaling.json").read_text())
+    assert kept == json.loads(capsys.readouterr().out.splitlines()[-1])
+    assert kept["rows"] == [json.loads(json.dumps({**made.figures(), **more}))]
