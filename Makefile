@@ -20,8 +20,10 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)
 	$(BIN)/automl-gpt-ray demo
 
+# A test that kills nodes, drivers and servers may meet a machine that stands still at the wrong moment: what fails is
+# run once more, and named in the summary (R) where that passed. What fails twice fails.
 test: lint s3
-	AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest
+	AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfER
 
 s3: $(S3_READY)
 

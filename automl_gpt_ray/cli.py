@@ -133,19 +133,12 @@ def plan(
 ) -> None:
     """Show what a run would begin with: the prompt, the proposals, their predicted logs. Trains nothing."""
     overrides = _overrides(trials, time, None, data_path, llm_model, llm_url, no_llm, seed, settings)
-    loaded = _load(job, overrides)
-
-    from automl_gpt_ray.experience.keeping import recalled
-    from automl_gpt_ray.llm.configured import configured
-    from automl_gpt_ray.plan import make_plan
-    from automl_gpt_ray.terminal import show_plan, show_start
+    from automl_gpt_ray import plan_command, tasks_command
 
     console = _console()
-    loaded = recalled(loaded, lambda line: console.print(line, markup=False, highlight=False))
-    show_start(console, loaded)
-    made = make_plan(loaded, configured(loaded.job.llm) if loaded.job.llm else None, proposals)
-    show_plan(console, made)
-    raise typer.Exit(1 if made.problem else 0)
+    opened = tasks_command.wants(job, None, overrides)
+    jobs = tasks_command.planned(console, job, overrides).values() if opened else [_load(job, overrides)]
+    raise typer.Exit(max(plan_command.show(console, loaded, proposals) for loaded in jobs))
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""`run` and `assign` for jobs that leave their models open."""
+"""`run`, `assign` and `plan` for jobs that leave their models open."""
 
 from __future__ import annotations
 
@@ -13,6 +13,10 @@ from automl_gpt_ray.errors import JobError, Problem
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+    from automl_gpt_ray.assignment.choice import Assignment
+    from automl_gpt_ray.assignment.registry import Registry
+    from automl_gpt_ray.config import LoadedJob
 
 Tell = Callable[[str], None]
 
@@ -60,20 +64,34 @@ def run(
 
 def assign(console: Console, job: Path, overrides: dict[str, Any], json: bool) -> int:
     """Show which model each task gets and return the exit code: 1 where a task gets none."""
-    from automl_gpt_ray.assignment.registry import Registry
     from automl_gpt_ray.assignment_view import show_assignments, to_json
-    from automl_gpt_ray.llm.configured import configured
-    from automl_gpt_ray.ray_tune.run_tasks import assign_models
 
-    loaded = _loaded(job, overrides)
-    registry = Registry.read(loaded.folders)
-    llm = configured(loaded.job.llm) if loaded.job.llm else None
-    assignments = assign_models(loaded, registry, llm)
+    assignments, registry = _assigned(_loaded(job, overrides))
     if json:
         sys.stdout.write(dumps(to_json(assignments), indent=2, ensure_ascii=False) + "\n")
     else:
         show_assignments(console, assignments, registry)
     return int(not all(found.model for found in assignments))
+
+
+def planned(console: Console, job: Path, overrides: dict[str, Any]) -> dict[str, LoadedJob]:
+    """Show which model each task gets and return the jobs that they become, by folder."""
+    from automl_gpt_ray.assignment_view import show_assignments
+    from automl_gpt_ray.ray_tune.run_tasks import jobs_of
+
+    opened = _loaded(job, overrides)
+    assignments, registry = _assigned(opened)
+    show_assignments(console, assignments, registry)
+    return jobs_of(opened, assignments, registry)
+
+
+def _assigned(opened: Any) -> tuple[list[Assignment], Registry]:
+    from automl_gpt_ray.assignment.registry import Registry
+    from automl_gpt_ray.llm.configured import configured
+    from automl_gpt_ray.ray_tune.run_tasks import assign_models
+
+    registry = Registry.read(opened.folders)
+    return assign_models(opened, registry, configured(opened.job.llm) if opened.job.llm else None), registry
 
 
 def _loaded(job: Path | None, overrides: dict[str, Any]) -> Any:

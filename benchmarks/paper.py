@@ -72,16 +72,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for name in options.only:
             experiment = EXPERIMENTS[name]
             outcome = _run(name, experiment, Path(folder), options)
-            rows[name] = _row(outcome, experiment)
+            rows[name] = _told(name, outcome, experiment)
             forecasts += scored(Path(outcome.run_dir))
             latency = (outcome.validation or {}).get("latency_ms")
             if experiment.faster and latency:
                 limits = {"constraints": {"latency_ms": latency * FASTER}}
-                rows[f"{name}, faster"] = _row(
-                    _run(f"{name}-faster", experiment, Path(folder), options, limits), experiment
-                )
-    for name, row in rows.items():
-        print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in row.items()))
+                faster = _run(f"{name}-faster", experiment, Path(folder), options, limits)
+                rows[f"{name}, faster"] = _told(f"{name}, faster", faster, experiment)
+                forecasts += scored(Path(faster.run_dir))
     show(forecasts)
     print(json.dumps({"runs": rows, "forecasts": pooled(forecasts)}))
 
@@ -110,6 +108,13 @@ def _run(
     loaded = load_job(CONFIGS / experiment.job, changes)
     llm = configured(loaded.job.llm) if loaded.job.llm else None
     return run(loaded, llm, tell=lambda line: print(f"  {line}", flush=True))
+
+
+def _told(name: str, outcome: Outcome, experiment: Experiment) -> dict[str, Any]:
+    """Return the row of an experiment, printed as soon as it is known: the next may take long."""
+    row = _row(outcome, experiment)
+    print(f"{name}: " + ", ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    return row
 
 
 def _row(outcome: Outcome, experiment: Experiment) -> dict[str, Any]:

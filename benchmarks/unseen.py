@@ -1,7 +1,7 @@
 """A data set nobody has seen: what is earlier runs on similar data worth? (AutoML-GPT, fig. 4, with its controls).
 
     python -m benchmarks.unseen --data FOLDER [--quick] [--seeds N] [--trials K] [--steps S] [--images I]
-                                [--llm-url URL --llm-model NAME]
+                                [--raw FILE] [--llm-url URL --llm-model NAME]
 
 Real runs of this package, through Ray: first on the source sets, which leaves experience, then on the new set (see
 `unseen_data`), each with the same number of real trials and the same default. Rows, by validation accuracy of what each
@@ -27,7 +27,7 @@ import json
 import tempfile
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -72,6 +72,10 @@ class Row:
     test: float | None = None
 
 
+Once = tuple[dict[str, Row], list[Scored]]
+"""The rows of one repetition, and how its predicted logs came true."""
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run everything, print the table, and close with one line of JSON."""
     options = _options(arguments)
@@ -79,9 +83,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     llm = OpenAIClient(options.llm_model, options.llm_url) if options.llm_url else None
     rows: dict[str, list[Row]] = defaultdict(list)
     forecasts: list[Scored] = []
+    kept = _kept(options.raw)
     for seed in range(size.seeds):
-        with tempfile.TemporaryDirectory() as folder:
-            once, told = _once(Path(folder), Path(options.data), size, seed, llm)
+        if str(seed) not in kept:
+            with tempfile.TemporaryDirectory() as folder:
+                kept[str(seed)] = _once(Path(folder), Path(options.data), size, seed, llm)
+            _keep(options.raw, seed, *kept[str(seed)])
+        once, told = kept[str(seed)]
         forecasts += told
         for name, row in once.items():
             rows[name].append(row)
@@ -93,9 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print(json.dumps({"accuracy": figures, "gain": _gains(rows), "forecasts": pooled(forecasts), **told_about}))
 
 
-def _once(
-    folder: Path, data: Path, size: Size, seed: int, llm: LLMClient | None
-) -> tuple[dict[str, Row], list[Scored]]:
+def _once(folder: Path, data: Path, size: Size, seed: int, llm: LLMClient | None) -> Once:
     made = cards(folder / "data", data, size.train, size.test)
     request = {"metrics": ["accuracy", "log_loss"]}
     common = {
@@ -129,6 +135,30 @@ def _once(
         rows["model with cards"] = _row(by_model)
         forecasts += scored(Path(by_model.run_dir))
     return rows, forecasts
+
+
+def _kept(raw: Path | None) -> dict[str, Once]:
+    """Return what a file of raw results holds, by seed."""
+    lines = [json.loads(line) for line in raw.read_text("utf-8").splitlines()] if raw and raw.exists() else []
+    return {
+        str(told["seed"]): (
+            {name: Row(**row) for name, row in told["rows"].items()},
+            [Scored(**found) for found in told["forecasts"]],
+        )
+        for told in lines
+    }
+
+
+def _keep(raw: Path | None, seed: int, rows: dict[str, Row], forecasts: list[Scored]) -> None:
+    if raw is None:
+        return
+    told = {
+        "seed": seed,
+        "rows": {name: asdict(row) for name, row in rows.items()},
+        "forecasts": [asdict(found) for found in forecasts],
+    }
+    with raw.open("a", encoding="utf-8") as file:
+        file.write(json.dumps(told) + "\n")
 
 
 def _row(outcome: Outcome) -> Row:
@@ -175,6 +205,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--trials", type=int, default=Size.trials)
     parser.add_argument("--steps", type=int, default=Size.steps, help="epochs of each trial")
     parser.add_argument("--images", type=int, default=Size.train, help="of each set, for training and validation")
+    parser.add_argument("--raw", type=Path, help="keeps each repetition in this file, and takes those that it holds")
     parser.add_argument("--llm-url", help="an OpenAI-compatible server, for the model's rows")
     parser.add_argument("--llm-model", default="test-model")
     return parser.parse_args(arguments)

@@ -93,6 +93,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "limits_view",
         "live_panel",
         "live_view",
+        "plan_command",
         "report_command",
         "result_commands",
         "tasks_command",

@@ -26,6 +26,8 @@ RARE_SHARE = 0.1
 """A smaller of two classes with less than this share is judged by its ranking, not by accuracy."""
 RARE_FACTOR = 0.2
 """Of several classes, one with less than this part of an even share makes them imbalanced."""
+FEWEST_NAMES = 20
+"""A column of fewer values, all different, is not taken for the names of rows."""
 
 
 def describe_file(path: str | Path, label: str | None = None, name: str | None = None) -> DataCard:
@@ -126,19 +128,21 @@ def _compose(
     features = [t for t in tallies.values() if t.name not in (target, split) and t.name]
     task, classes = _task(label), _classes(label)
     image = getattr(table, "image_column", None)
+    kind: InputType = "image" if image else _input_type(features)
+    idle = _idle(features) if kind == "tabular" else []
     balance = _balance(label, classes) if task == "classification" else {}
     values = {
         "name": name,
         "task": task,
-        "input_type": "image" if image else _input_type(features),
+        "input_type": kind,
         "label_space": LabelSpace(column=target, classes=classes if task == "classification" else []),
         "metric": _metric(task, balance),
         "size": dict(tallies[split].counts or {}) if split else {"train": label.rows},
-        "description": _sentence(label, features, task, image),
+        "description": _sentence(label, features, task, image) + _left_out(idle),
         "columns": [] if image else [_column(t) for t in (*features, label)],
         "label_balance": balance,
         "image_shape": getattr(table, "image_shape", None),
-        "load": _loading(file, table, split),
+        "load": _loading(file, table, split, idle),
     }
     return build(DataCard, values, str(file), CardError)
 
@@ -189,12 +193,34 @@ def _column(tally: ColumnTally) -> Column:
     return Column(name=tally.name, type=tally.type, missing=tally.missing, distinct=tally.distinct)
 
 
-def _loading(file: Path, table: CsvFile | ParquetFile, split: str | None) -> Loading:
+def _idle(features: list[ColumnTally]) -> list[str]:
+    """Return the columns that cannot help: one value in all rows or none in any, or names that tell rows apart."""
+    found = [t.name for t in features if _says_nothing(t) or _names_rows(t)]
+    return found if len(found) < len(features) else []
+
+
+def _says_nothing(tally: ColumnTally) -> bool:
+    return tally.missing_rows == tally.rows or (tally.distinct == 1 and not tally.missing_rows)
+
+
+def _names_rows(tally: ColumnTally) -> bool:
+    named = tally.type == "category" or (tally.whole and tally.name.lower().split("_")[-1].split()[-1:] == ["id"])
+    return named and tally.distinct == tally.rows >= FEWEST_NAMES
+
+
+def _left_out(idle: list[str]) -> str:
+    if not idle:
+        return ""
+    told = ", ".join(f"`{name}`" for name in idle)
+    return f" Not used, since the same in all rows or different in each: {told}."
+
+
+def _loading(file: Path, table: CsvFile | ParquetFile, split: str | None, idle: list[str]) -> Loading:
     told: dict[str, Any] = {"path": str(file), "split_column": split}
     if not hasattr(table, "has_header"):
-        return Loading(format="parquet", image_column=table.image_column, **told)
+        return Loading(format="parquet", image_column=table.image_column, drop=idle, **told)
     columns = [] if table.has_header else table.names
-    return Loading(format="csv", columns=columns, drop=[n for n in table.names if not n], **told)
+    return Loading(format="csv", columns=columns, drop=[*(n for n in table.names if not n), *idle], **told)
 
 
 def _sentence(label: ColumnTally, features: list[ColumnTally], task: Task, image: str | None) -> str:

@@ -47,6 +47,17 @@ def assign_models(
     return assign(job.tasks, registry, _usable, llm, record, partial(redact, secrets=secrets_in()))
 
 
+def jobs_of(job: OpenJob, assignments: Sequence[Assignment], registry: Registry) -> dict[str, LoadedJob]:
+    """Return the jobs that the tasks become, by folder.
+
+    Raises:
+        InputError: A task has no model, or cannot run as written.
+    """
+    check_assigned(assignments, job.source)
+    pairs = zip(job.tasks, assignments, strict=True)
+    return {name: one for task, found in pairs for name, one in assigned_jobs(job, task, found, registry).items()}
+
+
 def run_tasks(
     job: OpenJob,
     make_client: MakeClient | None = None,
@@ -76,10 +87,7 @@ def run_tasks(
     finally:
         journal.close()
     show(assignments, registry)
-    check_assigned(assignments, job.source)
-    loaded: dict[str, LoadedJob] = {}
-    for task, found in zip(job.tasks, assignments, strict=True):
-        loaded |= assigned_jobs(job, task, found, registry)
+    loaded = jobs_of(job, assignments, registry)
     _check(loaded, job.source)
     values = {name: job_values(task) for name, task in loaded.items()}
     (folder / TASKS).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -15,7 +15,7 @@ import numpy as np
 from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import table_steps
-from automl_gpt_ray.training.preprocessing import CHOICES, Matrix
+from automl_gpt_ray.training.preprocessing import Matrix
 from automl_gpt_ray.training.scores import Floats
 from automl_gpt_ray.training.steps import Step, guarded
 from automl_gpt_ray.training.table_steps import Rows
@@ -31,7 +31,6 @@ PARAMETERS = frozenset(
 """Names in a configuration that go to LightGBM as they are."""
 
 DEFAULT_ROUNDS = 10
-_KNOWN = PARAMETERS | frozenset(CHOICES) | {"class_weighting", "rounds_per_step"}
 _MODEL_FILE = "model.txt"
 
 

@@ -130,6 +130,18 @@ def test_a_saved_index_is_dropped(write):
     assert (card.load.drop, [c.name for c in card.columns]) == ([""], ["x", "y"])
 
 
+def test_columns_that_cannot_help_are_left_out_and_said(write):
+    rows = "".join(f"c{i},{i + 9},eu,,{i % 3},{i / 7},{i % 2}\n" for i in range(20))
+    card = describe_file(write("who,order_id,region,none,few,x,y\n" + rows))
+    assert card.load.drop == ["who", "order_id", "region", "none"]
+    assert card.description.endswith("different in each: `who`, `order_id`, `region`, `none`.")
+    assert [c.name for c in card.columns] == ["who", "order_id", "region", "none", "few", "x", "y"]
+    only = describe_file(write("who,y\n" + "".join(f"c{i},{i % 2}\n" for i in range(20))))
+    assert only.load.drop == []
+    few = describe_file(write("who,x,y\n" + "".join(f"c{i},{i % 5},{i % 2}\n" for i in range(19))))
+    assert few.load.drop == []
+
+
 def test_a_split_column_gives_the_sizes(write):
     rows = "".join(f"{i},{i % 2},{'test' if i % 4 == 0 else 'train'}\n" for i in range(40))
     card = describe_file(write("x,y,split\n" + rows))

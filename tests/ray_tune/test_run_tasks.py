@@ -122,3 +122,12 @@ def test_the_commands(local_ray, two, tmp_path):
     assert json.loads(again.stdout) == outcomes
     wrong = call(app, ["run", "--resume", str(folder), "--trials", "2"])
     assert isinstance(wrong.exception, JobError)
+
+
+def test_a_plan_of_tasks_assigns_and_plans_each(two, tmp_path):
+    (tmp_path / "job.yaml").write_text(dump_yaml(two))
+    told = CliRunner().invoke(app, ["plan", str(tmp_path / "job.yaml"), "--proposals", "1", "--set", "experience=off"])
+    assert told.exit_code == 0, told.output
+    assert told.output.count("1. default: the default configuration") == 2
+    assert "up to 3 trials and 6 training steps" in told.output
+    assert "up to 2 trials and 4 training steps" in told.output

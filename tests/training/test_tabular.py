@@ -5,7 +5,8 @@ import pytest
 
 from automl_gpt_ray.cards import parse_data_card
 from automl_gpt_ray.errors import DataError, JobError, SpaceError, TrainingError
-from automl_gpt_ray.training import tabular
+from automl_gpt_ray.training import table_steps, tabular
+from automl_gpt_ray.training.scores import reported
 from automl_gpt_ray.training.tabular import evaluate, fit
 from training.small import card_of, task_of
 
@@ -122,7 +123,7 @@ def test_bundled_sets_of_several_classes_and_of_targets(name, classes):
 
 
 def test_divergence_is_reported_and_then_an_error(table_card, monkeypatch):
-    monkeypatch.setattr(tabular, "scores", lambda *_: dict.fromkeys(tabular.reported(table_card), math.nan))
+    monkeypatch.setattr(table_steps, "scores", lambda *_: dict.fromkeys(reported(table_card), math.nan))
     steps = fit(SAMPLED, task_of(table_card))
     assert math.isnan(next(steps).metrics["accuracy"])
     with pytest.raises(TrainingError) as caught:
@@ -134,7 +135,7 @@ def test_lack_of_memory_has_its_own_class(table_card, monkeypatch):
     def exhausted(*_):
         raise MemoryError
 
-    monkeypatch.setattr(tabular, "_boost", exhausted)
+    monkeypatch.setattr(tabular._Trees, "grow", exhausted)
     with pytest.raises(TrainingError) as caught:
         next(fit(SAMPLED, task_of(table_card)))
     assert caught.value.kind == "oom"

@@ -162,10 +162,14 @@ class Training:
 
 
 def run(training: Training, minutes: float, cooldown: float, report: float = 240.0, save: float = 120.0) -> None:
-    """Train for so many minutes, the last `cooldown` of them with a falling rate."""
-    began = told = saved = time.monotonic()
+    """Train for so many minutes, the last `cooldown` of them with a falling rate.
+
+    On a CPU they are minutes of the processor: beside other work a training takes longer, and learns as much.
+    """
+    clock = time.process_time if training.device.type == "cpu" else time.monotonic
+    began = told = saved = clock()
     before, losses, name = training.seconds, list[float](), "weights"
-    while (now := time.monotonic()) - began < 60 * minutes:
+    while (now := clock()) - began < 60 * minutes:
         left = minutes - (now - began) / 60
         if left <= cooldown and name == "weights":
             training.save(name)
@@ -173,7 +177,7 @@ def run(training: Training, minutes: float, cooldown: float, report: float = 240
         losses.append(training.learn(left / cooldown if left <= cooldown else 1.0))
         if not math.isfinite(losses[-1]):
             losses.pop()
-        training.seconds = before + time.monotonic() - began
+        training.seconds = before + clock() - began
         if now - told > report:
             show(training, losses)
             told, losses = now, []
@@ -199,7 +203,7 @@ def show(training: Training, losses: Sequence[float]) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train from the command line."""
     parser = argparse.ArgumentParser(description="Train the learned curve forecaster on synthetic problems.")
-    parser.add_argument("--minutes", type=float, required=True, help="of this session")
+    parser.add_argument("--minutes", type=float, required=True, help="to train for; of the processor, on a CPU")
     parser.add_argument("--out", type=Path, default=Path("learned-training"), help="folder of checkpoints")
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--cooldown", type=float, default=0.0, help="last minutes with a falling learning rate")
