@@ -29,7 +29,6 @@ from automl_gpt_ray.jobs.fetching import fetch
 from automl_gpt_ray.journal import FILE_NAME, read_journal
 from automl_gpt_ray.outcome import load_outcome
 from automl_gpt_ray.ray_tune import run_place
-from automl_gpt_ray.ray_tune.fit import SNAPSHOT, _snapshots_every
 from automl_gpt_ray.ray_tune.run import new_place
 from automl_gpt_ray.ray_tune.snapshot import _CHECKPOINT, COPY, _snapshot, _status, _text
 from automl_gpt_ray.report.index import write_reports
@@ -288,14 +287,3 @@ def test_a_bucket_that_cannot_be_written_is_one_clear_error(server, tmp_path):
 def test_what_lies_below_a_storage_path_keeps_its_query():
     assert place_of(ExperienceOptions(), "s3://bucket/runs?region=eu", None) == "s3://bucket/runs/experience?region=eu"
     assert place_of(ExperienceOptions(), "runs/", None) == "runs/experience"
-
-
-def test_snapshots_come_by_the_clock_and_a_user_sets_it(monkeypatch):
-    monkeypatch.delenv(SNAPSHOT, raising=False)
-    with _snapshots_every("5"):
-        assert os.environ[SNAPSHOT] == "5"
-    assert SNAPSHOT not in os.environ
-    monkeypatch.setenv(SNAPSHOT, "60")
-    with _snapshots_every("5"):
-        assert os.environ[SNAPSHOT] == "60"
-    assert os.environ[SNAPSHOT] == "60"
