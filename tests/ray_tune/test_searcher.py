@@ -16,6 +16,7 @@ from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialState
+from automl_gpt_ray.steering_rule import SteeringRule
 
 SPACE = {"lr": tune.loguniform(1e-4, 1e-1), "opt": {"name": tune.choice(["sgd", "adam"])}, "epochs": 5}
 DEFAULT = {"lr": 0.01, "opt": {"name": "adam"}}
@@ -146,9 +147,12 @@ def test_restore_falls_back_on_the_journal_in_the_snapshot(search, tmp_path, mon
     copy.close()
 
 
-def test_a_tiny_space_ends_the_run(tmp_path):
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_tiny_space_ends_the_run(tmp_path, steered):
     search = LLMSearch(journal=tmp_path)
     search.set_search_properties("loss", "min", {"a": tune.choice([1, 2]), "b": tune.choice(["x", "y"])})
+    if steered:  # a steered run waits for proposals, and here none comes any more
+        search.share(SteeringRule(audit=0.0))
     configs = []
     for number in range(40):
         config = suggested(search, f"t{number}")
