@@ -111,7 +111,8 @@ class ReviewScheduler(FIFOScheduler):
         # The searcher is told after the scheduler, and not at all of a result that stops its trial.
         desk.on_trial_result(trial.trial_id, result)
         known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
-        if step >= desk.book.history().max_step:
+        # One that has ended runs only where Ray's snapshot was older than the journal.
+        if step >= desk.book.history().max_step or (known is not None and known.state.ended):
             return TrialScheduler.STOP
         if self._revising is not None and (told := self._revising.after(trial, result)):
             return told
@@ -174,7 +175,7 @@ class ReviewScheduler(FIFOScheduler):
             known = self._desk.book.trial(trial.trial_id) if self._desk else None
             if known and known.state is TrialState.PAUSED:
                 self._decide(known, STOP, choice, TrialState.STOPPED)
-                tune_controller.stop_trial(trial)
+            tune_controller.stop_trial(trial)  # also what had ended before Ray's snapshot knew
 
     def _let_go(self, paused: list[Trial]) -> None:
         """Delete the checkpoints of the least promising of too many paused trials; to go on they begin anew."""

@@ -133,7 +133,8 @@ class LLMSearch(Searcher):
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Take the search space and the metric from the Tuner (Ray calls this before the first trial)."""
-        self._metric, self._mode = self._metric or metric, self._mode or mode
+        if metric is None or self._metric in (None, metric):  # the direction of another metric is not ours
+            self._metric, self._mode = self._metric or metric, self._mode or mode
         stop = spec.get("stop") or {}
         if self._max_steps is None and isinstance(stop, Mapping):
             self._max_steps = stop.get(self._step_key or "training_iteration")
@@ -260,12 +261,12 @@ class LLMSearch(Searcher):
         """What is being tuned, as the advisors are told.
 
         Raises:
-            JobError: The search space or the metric is not known.
+            JobError: The search space, the metric or its direction is not known.
         """
-        if self._space is None or not self._metric:
-            missing, rule = "param_space" if self._space is None else "metric", "must be known before the first trial"
+        if self._space is None or not self._metric or not self._mode:
+            missing = "param_space" if self._space is None else "mode" if self._metric else "metric"
             remedy = "give the Tuner a `param_space`, else LLMSearch a Model Card, `metric` and `mode`: Ray will not"
-            raise JobError("LLMSearch", [Problem(missing, rule, "", remedy)])
+            raise JobError("LLMSearch", [Problem(missing, "must be known before the first trial", "", remedy)])
         model = self._model_card
         return Brief(
             space=self._space,
@@ -294,7 +295,6 @@ class LLMSearch(Searcher):
         return self._supply
 
     def _open_book(self) -> Book:
-        brief = self.brief
+        brief, about = self.brief, {"ray": self._rays, **self._about}
         watch = self._watch = Watch(brief) if self.rule else None
-        about = {"ray": self._rays, **self._about}
         return open_book(self.book_path, brief, self._seed, about, watch.note if watch else None)

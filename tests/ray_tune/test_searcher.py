@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 
+import numpy as np
 import pytest
 from ray import tune
 from ray.tune.search import Searcher
@@ -223,6 +224,23 @@ def test_spaces_it_cannot_search_are_refused_by_name(space, field, tmp_path):
         LLMSearch(journal=tmp_path).set_search_properties("loss", "min", space)
     assert error.value.problems[0].field == field
     assert error.value.problems[0].remedy
+
+
+def test_a_metric_without_a_direction_is_not_guessed_to_be_the_larger_the_better(tmp_path):
+    for number, (metric, mode) in enumerate([(None, None), ("accuracy", "max")]):
+        search = LLMSearch(metric="loss", journal=tmp_path / str(number))
+        search.set_search_properties(metric, mode, {"a": tune.uniform(0, 1)})
+        with pytest.raises(InputError, match="`mode`: must be known before the first trial"):
+            search.suggest("t0")
+    search.set_search_properties("loss", "min", {})
+    assert search.brief.objective.mode == "min"
+
+
+def test_numbers_in_arrays_without_dimensions_are_metrics(search):
+    suggested(search, "a")
+    told = {"accuracy": np.array(0.5), "each": np.array([1.0, 2.0]), "name": np.str_("x"), "huge": 10**400, "ok": True}
+    search.on_trial_result("a", {**told, "training_iteration": 1})
+    assert search.book.trial("a").observations[0].metrics == {"accuracy": 0.5}
 
 
 def test_without_a_metric_it_says_what_is_missing(tmp_path):
