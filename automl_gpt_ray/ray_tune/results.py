@@ -90,7 +90,7 @@ def _may_be_metric(name: str) -> bool:
 
 def _metric(value: Any) -> float | None:
     # NumPy's scalars, and arrays without dimensions, are numbers too; booleans and texts are not.
-    if isinstance(value, bool | str | bytes) or getattr(value, "ndim", 0):
+    if isinstance(value, bool | str | bytes) or getattr(value, "shape", ()):
         return None
     try:
         return float(value)
