@@ -84,13 +84,26 @@ def step_of(result: Mapping[str, Any], step_key: str | None = None) -> int:
     return max(1, int(_number(value, result.get("training_iteration", 1))))
 
 
+def stated_steps(stop: Any, step_key: str | None = None) -> tuple[str | None, int | None]:
+    """Return the key that counts steps and the steps of a full training, as `RunConfig(stop=...)` states them.
+
+    Args:
+        stop: Of the run; what is no mapping states nothing.
+        step_key: As of `observation`. Where it is None, steps are counted by the key that limits them, if one does.
+    """
+    if not isinstance(stop, Mapping):
+        return step_key, None
+    key = step_key or next((key for key in (STEP, "training_iteration") if key in stop), None)
+    return key, stop.get(key)
+
+
 def _may_be_metric(name: str) -> bool:
     return name not in _RAY_KEYS and not name.startswith("config/")
 
 
 def _metric(value: Any) -> float | None:
     # NumPy's scalars, and arrays without dimensions, are numbers too; booleans and texts are not.
-    if isinstance(value, bool | str | bytes) or getattr(value, "shape", ()):
+    if isinstance(value, bool | str | bytes) or bool(getattr(value, "shape", ())):
         return None
     try:
         return float(value)

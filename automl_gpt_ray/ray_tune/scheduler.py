@@ -73,7 +73,7 @@ class ReviewScheduler(FIFOScheduler):
         max_paused: Paused trials that keep their checkpoints; beyond it the least promising lose theirs, and
             would begin anew.
         rule: How trials are steered.
-        time_attr: Result key that counts steps; must be the searcher's.
+        time_attr: Result key that counts steps, by default the searcher's; must be the same.
     """
 
     def __init__(
@@ -110,7 +110,8 @@ class ReviewScheduler(FIFOScheduler):
             return TrialScheduler.CONTINUE
         # The searcher is told after the scheduler, and not at all of a result that stops its trial.
         desk.on_trial_result(trial.trial_id, result)
-        known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
+        known = desk.book.trial(trial.trial_id)
+        step = known.last_step if known and not self._time_attr else step_of(result, self._time_attr)
         # One that has ended runs only where Ray's snapshot was older than the journal.
         if step >= desk.book.history().max_step or (known is not None and known.state.ended):
             return TrialScheduler.STOP

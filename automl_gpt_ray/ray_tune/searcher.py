@@ -35,7 +35,7 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation
+from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation, stated_steps
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.recollection import Recollection
@@ -65,8 +65,8 @@ class LLMSearch(Searcher):
         request: Evaluation metrics, constraints, additional requests.
         default: The default configuration for a `param_space`; else the centre of each range.
         metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
-        max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
-        step_key: Result key that counts steps; by default `step`, else `training_iteration`.
+        max_steps: Steps of a full training; by default from `RunConfig(stop=...)`, else the Model Card's.
+        step_key: Result key that counts steps; by default what `stop` limits, else `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
@@ -135,9 +135,8 @@ class LLMSearch(Searcher):
         """Take the search space and the metric from the Tuner (Ray calls this before the first trial)."""
         if metric is None or self._metric in (None, metric):  # the direction of another metric is not ours
             self._metric, self._mode = self._metric or metric, self._mode or mode
-        stop = spec.get("stop") or {}
-        if self._max_steps is None and isinstance(stop, Mapping):
-            self._max_steps = stop.get(self._step_key or "training_iteration")
+        if self._max_steps is None:
+            self._step_key, self._max_steps = stated_steps(spec.get("stop"), self._step_key)
         self._rays = rays_limits(spec)
         if self._space is not None:  # of a Model Card: `param_space` may hold constants but no second space
             return not from_ray(config).searched

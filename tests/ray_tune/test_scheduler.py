@@ -47,6 +47,22 @@ def result(step, value=0.5):
     return {"score": value, "training_iteration": step, "time_total_s": float(step)}
 
 
+@pytest.mark.parametrize(("stop", "unit"), [({"training_iteration": 3}, 1), ({"step": 1500}, 500)])
+def test_steps_are_counted_in_the_unit_in_which_the_run_limits_them(tmp_path, stop, unit):
+    search = LLMSearch(journal=tmp_path)
+    search.set_search_properties("score", "min", {"lr": tune.uniform(0, 1)}, stop=stop, num_samples=1)
+    scheduler = ReviewScheduler(search, slots=1, rule=SteeringRule(background=False))
+    while search.suggest("t0") is None:
+        pass
+    trial = SimpleNamespace(trial_id="t0", status=Trial.RUNNING, checkpoint="kept")
+    controller = Controller(search, [trial])
+    scheduler.on_trial_add(controller, trial)
+    told = [scheduler.on_trial_result(controller, trial, {**result(n), "step": 500 * n}) for n in (1, 2, 3)]
+    assert told == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
+    assert [o.step for o in search.book.trial("t0").observations] == [unit, 2 * unit, 3 * unit]
+    search.close()
+
+
 def restored(search, ended, status):
     """A run whose trials stand as `ended` in the journal (state and step) and as `status` in Ray's snapshot."""
     scheduler = ReviewScheduler(search, slots=2, rule=SteeringRule(grace=2, audit=0.0, background=False))
