@@ -145,7 +145,7 @@ def test_data_that_cannot_be_reached_is_one_error(tmp_path):
 
 
 def test_data_of_no_known_file_system_says_which_are():
-    with pytest.raises(DataError, match="must be a folder or a URI that `pyarrow.fs` knows"):
+    with pytest.raises(DataError, match=r"must be a folder or a URI that `pyarrow\.fs` knows"):
         staged_card(card_at("nofs://bucket/x"))
 
 
