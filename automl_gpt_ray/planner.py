@@ -152,7 +152,7 @@ class Kept:
 
     def of(self, context: Context) -> CurveModel:
         """Return the model of `context`, the same or a later one than before."""
-        seen = sum(len(curve.steps) for curve in context.curves)
+        seen = sum(curve.last_step for curve in context.curves)  # however many of its steps a trial reports
         if self._model is None or seen >= self._seen_at_fit + max(round(self._max_step / 5), seen // 40):
             start = self._model.process.theta if self._model else None
             self._model = self._maker.fit(context, start)

@@ -131,6 +131,14 @@ class Prefetcher:
         with self._book.lock:
             return dict(self._outages.spent)
 
+    @property
+    def dry(self) -> bool:
+        """Whether no proposal is ready and nobody has one: each source failed, is spent, or has nothing new."""
+        with self._book.lock:
+            count = len(self._book.history().trials)
+            lanes = (lane for lane in self._lanes.values() if lane.source not in self._outages.spent)
+            return not self._book.queued() and all(lane.failures or lane.exhausted_at == count for lane in lanes)
+
     def owes(self, source: str) -> bool:
         """Return whether a proposal of `source` is ready or being made."""
         with self._book.lock:

@@ -22,6 +22,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import AdviceError, AdviceSpent, JournalError
 from automl_gpt_ray.events import CallFailed, Decision, ForecastMade
+from automl_gpt_ray.promotion import passes
 from automl_gpt_ray.prompts.review import MOST
 from automl_gpt_ray.records import PredictedLog, TrialRecord, TrialState
 from automl_gpt_ray.replies import SOURCE, ReplyError
@@ -80,7 +81,7 @@ class Reviewing:
 
     def ask(self, trial: TrialRecord) -> None:
         """Have a trial that has reached a milestone reviewed, with the next call."""
-        if self._stopped.is_set() or trial.last_step % self._every:
+        if self._stopped.is_set() or not passes(trial, self._every):
             return
         self._asked[trial.id] = None
         if self._background:

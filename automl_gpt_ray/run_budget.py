@@ -90,6 +90,8 @@ class RunBudget:
         """
         now = self._clock() if self._stopped_at is None else self._stopped_at
         spending = self._book.spending
+        if self._stopped_at is None:  # what a decision pauses or stops is not seen here
+            self._training = {name: at for name, at in self._training.items() if self._runs(name)}
         training = self._all_seconds + sum(now - at for at in self._training.values())
         return Used(
             trials=len(self._steps),
@@ -150,6 +152,10 @@ class RunBudget:
     def urgent(self) -> tuple[str, ...]:
         """Return who goes first: the language model once it is asked no more, for its proposals are paid."""
         return (LANGUAGE,) if self._draining else ()
+
+    def _runs(self, trial_id: str) -> bool:
+        trial = self._book.trial(trial_id)
+        return trial is not None and trial.state is TrialState.RUNNING
 
     def _found(self, supply: Supply | None) -> Ending | None:
         if supply and supply.failure:

@@ -23,7 +23,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.errors import JournalError
 from automl_gpt_ray.events import ForecastMade
 from automl_gpt_ray.planner import Planner, Ranking
-from automl_gpt_ray.promotion import Promotion
+from automl_gpt_ray.promotion import Promotion, passes
 from automl_gpt_ray.records import History, PredictedLog, TrialRecord, TrialState
 from automl_gpt_ray.reviewing import Reviewing
 from automl_gpt_ray.scorekeeper import Scorekeeper
@@ -100,7 +100,7 @@ class Steering:
         trial = self._book.trial(trial_id)
         if trial is None:
             return None
-        milestone = trial.last_step % self.slice == 0 or trial.last_step in self._rungs.rungs
+        milestone = passes(trial, self.slice) or self._rungs.judges(trial, self._book.objective.metric)
         if milestone or trial.last_step <= EARLY:
             self._asked[trial_id] = trial.last_step  # for a forecast, with the next ranking
         self._changed.set()
@@ -171,7 +171,7 @@ class Steering:
     def _outdone(self, trial: TrialRecord) -> Choice | None:
         starts, ranking = self._may_start(), self._latest()
         history = self._book.history()
-        if self._trusted and (_reported(history) < AT_FIRST or trial.last_step % self.slice):
+        if self._trusted and (_reported(history) < AT_FIRST or not passes(trial, self.slice)):
             return None
         if self._trusted and ranking:
             found = self._instead(history, trial, ranking, starts)
@@ -211,7 +211,7 @@ class Steering:
         return (gain, chosen) if trial_id else None
 
     def _by_rungs(self, history: History, trial: TrialRecord, starts: bool) -> Choice | None:
-        if trial.last_step not in self._rungs.rungs or self._rungs.may_go_on(history, trial):
+        if not self._rungs.judges(trial, history.objective.metric) or self._rungs.may_go_on(history, trial):
             return None
         found = self._promoted(history, starts)
         if found.action not in ("new", "trial"):

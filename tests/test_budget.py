@@ -11,7 +11,7 @@ from small_runs import PLAIN, proposed
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Price, Used, endings, price_of
 from automl_gpt_ray.errors import LLMBudgetExceeded
-from automl_gpt_ray.events import ReplyReceived, ResultReported, RunStarted, TrialEnded, TrialStarted
+from automl_gpt_ray.events import ReplyReceived, ResultReported, RunStarted, TrialEnded, TrialResumed, TrialStarted
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.records import Message, Observation, Prompt, TrialState, Usage
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
@@ -135,6 +135,24 @@ def test_it_counts_what_the_book_holds(book):
     assert (again.trials, again.steps) == (2, 6)
 
 
+def test_a_trial_that_waits_or_was_stopped_by_a_decision_uses_no_gpu(book):
+    now = [0.0]
+    limits = RunBudget(Budget(gpu_hours=1), book, gpus=1.0, clock=lambda: now[0])
+    for name, state in (("t1", TrialState.PAUSED), ("t2", TrialState.STOPPED)):
+        begin(book, name, 2, 4.0)
+        limits.saw(name)
+        book.record(TrialEnded(name, state))  # by the scheduler, which tells nobody
+    now[0] = 7200.0
+    assert limits.used().gpu_hours == pytest.approx(8 / 3600)
+    assert limits.ending(Supply()) is None
+    book.record(TrialResumed("t1", "it promises most"))
+    now[0] += 10.0  # its worker starts
+    book.record(ResultReported("t1", Observation(3, {"accuracy": 0.5}, 6.0)))
+    limits.saw("t1")
+    now[0] += 5.0
+    assert limits.used().gpu_hours == pytest.approx((10 + 5) / 3600)
+
+
 def test_a_trial_that_repeats_steps_is_counted_once(book):
     limits = RunBudget(Budget(steps=5), book)
     begin(book, "t1", 3)
@@ -147,9 +165,13 @@ def test_a_trial_that_repeats_steps_is_counted_once(book):
 def test_running_trials_are_written_down_as_stopped_once(book):
     begin(book, "t1", 4, 1.0)
     begin(book, "t2", 1, 1.0)
-    limits = RunBudget(Budget(steps=5), book)
+    now = [0.0]
+    limits = RunBudget(Budget(steps=5), book, gpus=1.0, clock=lambda: now[0])
+    now[0] = 7.0
     assert limits.ending(Supply()).kind == "steps"
     assert limits.stops_trials()
+    now[0] = 9.0
+    assert limits.used().gpu_hours == pytest.approx((1 + 1 + 7 + 7) / 3600)  # until they were stopped
     version = book.version
     assert limits.stops_trials()
     assert book.version == version

@@ -348,6 +348,19 @@ def test_an_exhausted_space_is_said_to_be(supply, space, count):
     assert len(taken) == len(set(taken)) == count
 
 
+def test_it_is_dry_while_nobody_has_a_proposal(supply):
+    def late(history, n, call):
+        if call <= 2:
+            raise AdviceError("not yet")
+        return [Counting().make(call, history)]
+
+    made = supply({"classical": Counting(does=late)})
+    made.take("t0")  # the default
+    until(lambda: made.dry, poke=made)
+    until(lambda: made.book.queued("classical"), poke=made)
+    assert not made.dry
+
+
 def test_stop_ends_the_threads(supply):
     before = threading.active_count()
     made = supply({"language": Counting("language"), "classical": Counting()})

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from small_runs import MAXIMISE, MINIMISE, PLAIN, trial
 
-from automl_gpt_ray.promotion import Promotion
-from automl_gpt_ray.records import History, TrialState
+from automl_gpt_ray.lineage import Lineage, Origin
+from automl_gpt_ray.promotion import Promotion, passes
+from automl_gpt_ray.records import History, Observation, TrialState
 
 PAUSED, RUNNING = TrialState.PAUSED, TrialState.RUNNING
 RULE = Promotion(max_step=20, grace=2, eta=3.0)
@@ -68,3 +71,43 @@ def test_nan_is_worse_than_all_and_small_may_be_better():
 def test_a_step_that_was_not_reported_is_no_rung_reached():
     skipped = trial(9, PLAIN.default, [0.9], PAUSED)
     assert RULE.promotable(history(at(0, 0.1), at(1, 0.2), skipped)) == []
+
+
+def sparse(number, points, state=PAUSED):
+    """A trial that reported the (step, value) of `points`; a value of None stands for a report without the metric."""
+    seen = (Observation(step, {} if value is None else {"accuracy": value}, 1.0) for step, value in points)
+    return replace(at(number, 0.0, 0, state), observations=tuple(seen))
+
+
+@pytest.mark.parametrize("points", [[(5, 0.1)], [(2, None), (3, 0.1)]])
+def test_a_trial_is_judged_by_its_first_value_beyond_a_rung(points):
+    late = sparse(9, points, RUNNING)
+    run = history(at(0, 0.5, 6), at(1, 0.6, 6), at(2, 0.4, 6), late)
+    assert RULE.judges(late, "accuracy")
+    assert not RULE.may_go_on(run, late)
+
+
+def test_it_stands_at_a_rung_once_and_not_while_nothing_was_measured():
+    assert not RULE.judges(sparse(9, [(1, 0.1)]), "accuracy")
+    assert not RULE.judges(sparse(9, [(1, 0.1), (2, None)]), "accuracy")
+    assert not RULE.judges(sparse(9, [(3, 0.1), (5, 0.2)]), "accuracy")
+    assert RULE.judges(sparse(9, [(3, 0.1), (8, 0.2)]), "accuracy")
+
+
+def test_sparse_reports_are_promoted_as_dense_ones_are():
+    run = history(*(sparse(n, [(5, 0.1 * n)]) for n in range(3)))
+    assert [t.id for t in RULE.promotable(run)] == ["t2"]
+
+
+def test_a_clone_is_not_judged_where_its_parent_had_been():
+    clone = replace(sparse(9, [(4, 0.9)], RUNNING), lineage=Lineage(Origin("t0", 3)))
+    run = history(at(0, 0.5), at(1, 0.4), at(2, 0.3), clone)
+    assert not RULE.judges(clone, "accuracy")
+    assert [t.id for t in RULE.promotable(run)] == ["t0"]
+
+
+@pytest.mark.parametrize(
+    ("steps", "expected"), [([10], True), ([9], False), ([9, 11], True), ([10, 11], False), ([7, 35], True)]
+)
+def test_milestones_are_passed_between_two_reports(steps, expected):
+    assert passes(sparse(9, [(step, 0.5) for step in steps]), 10) is expected

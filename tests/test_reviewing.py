@@ -119,6 +119,14 @@ def test_a_trial_is_asked_about_at_milestones_with_what_the_predictor_expects():
     assert run.decided() == []
 
 
+def test_a_trial_that_reports_only_now_and_then_is_asked_about():
+    run = Run(Says())
+    for step in (1, 3, 5):
+        run.report("t1", 0.3, step, step)
+        run.reviewing.ask(run.book.trial("t1"))
+    assert run.reviewing._reviewer.reviewer.asked == [["t1"], ["t1"]]
+
+
 def test_every_forecast_in_a_review_is_entered_for_scoring():
     run = Run(Says())
     run.reviewing.ask(run.at("t1", 2))

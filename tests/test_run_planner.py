@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from small_runs import MAXIMISE, PLAIN, proposed, trial
@@ -90,6 +91,17 @@ def test_forecasts_are_made_of_those_asked_about(planner):
 def test_a_proposal_from_outside_the_space_is_left_out(planner):
     outside = proposed({**PLAIN.default, "eta": 99.0}, 3)
     assert set(planner.rank(history(*several(), pending=(POOR, outside))).proposals) == {POOR.id}
+
+
+def test_the_model_is_fitted_anew_where_trials_report_few_of_their_steps():
+    def sparse(number, count):
+        made = trial(number, config(0.001 * (number + 1)), rising(0.3 + number / 100, count))
+        return replace(made, observations=tuple(replace(o, step=10 * o.step) for o in made.observations))
+
+    planner = Planner(PLAIN, 10 * STEPS)
+    first = planner.model(replace(history(sparse(0, 1)), max_step=10 * STEPS))
+    second = planner.model(replace(history(*(sparse(n, 6) for n in range(4))), max_step=10 * STEPS))
+    assert second.scale != first.scale
 
 
 def test_the_model_is_kept_until_enough_was_seen(planner):

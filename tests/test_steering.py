@@ -137,6 +137,25 @@ def test_rungs_decide_while_the_forecasts_have_earned_no_say():
     assert four(Run(Says(), GATED), running=4).trial(5, 0.95, state=TrialState.RUNNING).steering.after("t5") is None
 
 
+@pytest.mark.parametrize("rule", [FREE, GATED])
+def test_a_trial_that_reports_only_now_and_then_makes_way_too(rule):
+    run = Run(Says({"t2": 0.5, "t3": 0.1}), rule).queue()
+    for number, value in enumerate((0.1, 0.2, 0.3, 0.05)):
+        run.trial(number, step=0, state=TrialState.RUNNING).report(number, value, 7, 7)
+        if number < 3:
+            run.book.record(TrialEnded(f"t{number}", TrialState.PAUSED))
+    choice = run.steering.after("t3")
+    assert (choice.action, choice.trial) == ("trial", "t2")
+
+
+def test_a_report_without_the_metric_pauses_nobody():
+    run = four(Run(Says(), GATED)).trial(5, 0.9, step=1, state=TrialState.RUNNING)
+    run.book.record(ResultReported("t5", Observation(2, {"other": 1.0}, 2.0)))
+    assert run.steering.after("t5") is None
+    run.report(5, 0.1, 3, 3)
+    assert run.steering.after("t5").trial == "t2"
+
+
 def test_trust_is_asked_for_with_each_ranking():
     gate = Gate()
     run = four(Run(Says({"t0": 0.9, "t3": 0.1}), GATED, gate))

@@ -75,3 +75,17 @@ def test_what_a_journal_held_is_not_timed(run):
     at(11.0, STARTED)
     at(14.0, report(1))
     assert cost.steps == pytest.approx(2.0)
+
+
+def test_it_counts_in_steps_however_few_of_them_are_reported(run):
+    cost, at = run
+    at(0.0, STARTED)
+    at(0.0, report(100))  # by an earlier driver
+    cost.begin()
+    for seconds, event in (
+        (0.0, TrialResumed("t", "it promises most")),
+        (30.0, report(150)),
+        (40.0, report(200)),
+    ):
+        at(seconds, event)
+    assert cost.steps == pytest.approx(30.0 / 0.2 - 50)

@@ -259,7 +259,7 @@ def _to_optuna_value(parameter: Parameter, value: Scalar) -> Scalar:
 
 
 def worth_telling(history: History) -> Sequence[TrialRecord]:
-    """Return the trials Optuna is told of: all of them, or the 500 best and the 500 latest."""
+    """Return the trials Optuna is told of: all of them, or the MAX_TOLD / 2 latest and as many of the best others."""
     if len(history.trials) <= MAX_TOLD:
         return history.trials
     sign = history.objective.sign

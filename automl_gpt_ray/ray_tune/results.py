@@ -33,7 +33,8 @@ def observation(result: Mapping[str, Any], step_key: str | None = None) -> Obser
         result: Flattened, as searchers get it.
         step_key: Key of the step; by default the trainable's own `step`, else `training_iteration`.
     """
-    metrics = {name: float(value) for name, value in result.items() if _is_metric(name, value)}
+    told = ((name, _metric(value)) for name, value in result.items() if _may_be_metric(name))
+    metrics = {name: value for name, value in told if value is not None}
     seconds = _number(result.get(SECONDS), result.get("time_total_s", 0.0))
     return Observation(step_of(result, step_key), metrics, seconds)
 
@@ -83,10 +84,31 @@ def step_of(result: Mapping[str, Any], step_key: str | None = None) -> int:
     return max(1, int(_number(value, result.get("training_iteration", 1))))
 
 
-def _is_metric(name: str, value: Any) -> bool:
-    # numpy scalars are numbers too; booleans are not metrics.
-    number = isinstance(value, int | float) or (hasattr(value, "__float__") and not hasattr(value, "__len__"))
-    return number and not isinstance(value, bool) and name not in _RAY_KEYS and not name.startswith("config/")
+def stated_steps(stop: Any, step_key: str | None = None) -> tuple[str | None, int | None]:
+    """Return the key that counts steps and the steps of a full training, as `RunConfig(stop=...)` states them.
+
+    Args:
+        stop: Of the run; what is no mapping states nothing.
+        step_key: As of `observation`. Where it is None, steps are counted by the key that limits them, if one does.
+    """
+    if not isinstance(stop, Mapping):
+        return step_key, None
+    key = step_key or next((key for key in (STEP, "training_iteration") if key in stop), None)
+    return key, stop.get(key)
+
+
+def _may_be_metric(name: str) -> bool:
+    return name not in _RAY_KEYS and not name.startswith("config/")
+
+
+def _metric(value: Any) -> float | None:
+    # NumPy's scalars, and arrays without dimensions, are numbers too; booleans and texts are not.
+    if isinstance(value, bool | str | bytes) or bool(getattr(value, "shape", ())):
+        return None
+    try:
+        return float(value)
+    except (TypeError, ValueError, OverflowError):
+        return None
 
 
 def _number(value: Any, otherwise: Any) -> float:

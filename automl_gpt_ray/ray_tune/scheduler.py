@@ -73,7 +73,7 @@ class ReviewScheduler(FIFOScheduler):
         max_paused: Paused trials that keep their checkpoints; beyond it the least promising lose theirs, and
             would begin anew.
         rule: How trials are steered.
-        time_attr: Result key that counts steps; must be the searcher's.
+        time_attr: Result key that counts steps, by default the searcher's; must be the same.
     """
 
     def __init__(
@@ -110,8 +110,10 @@ class ReviewScheduler(FIFOScheduler):
             return TrialScheduler.CONTINUE
         # The searcher is told after the scheduler, and not at all of a result that stops its trial.
         desk.on_trial_result(trial.trial_id, result)
-        known, step = desk.book.trial(trial.trial_id), step_of(result, self._time_attr)
-        if step >= desk.book.history().max_step:
+        known = desk.book.trial(trial.trial_id)
+        step = known.last_step if known and not self._time_attr else step_of(result, self._time_attr)
+        # One that has ended runs only where Ray's snapshot was older than the journal.
+        if step >= desk.book.history().max_step or (known is not None and known.state.ended):
             return TrialScheduler.STOP
         if self._revising is not None and (told := self._revising.after(trial, result)):
             return told
@@ -174,7 +176,7 @@ class ReviewScheduler(FIFOScheduler):
             known = self._desk.book.trial(trial.trial_id) if self._desk else None
             if known and known.state is TrialState.PAUSED:
                 self._decide(known, STOP, choice, TrialState.STOPPED)
-                tune_controller.stop_trial(trial)
+            tune_controller.stop_trial(trial)  # also what had ended before Ray's snapshot knew
 
     def _let_go(self, paused: list[Trial]) -> None:
         """Delete the checkpoints of the least promising of too many paused trials; to go on they begin anew."""
@@ -206,9 +208,17 @@ def free_slots(desk: Desk) -> int:
     return max(0, desk.slots() - len(desk.book.history().in_state(TrialState.RUNNING)))
 
 
-def new_is_due(desk: Desk) -> bool:
-    """Return whether the searcher may start a new trial now."""
-    return desk.steering is None or (free_slots(desk) > 0 and desk.steering.next().action == "new")
+def new_is_due(desk: Desk, dry: bool = False) -> bool:
+    """Return whether the searcher may start a new trial now.
+
+    Args:
+        desk: Shares its steering.
+        dry: Whether nobody proposes anything. Steering waits for proposals; for those, nobody has to wait.
+    """
+    if desk.steering is None:
+        return True
+    action = desk.steering.next().action if free_slots(desk) else None
+    return action == "new" or (dry and action == "wait")
 
 
 def _desk_of(search_alg: Any) -> Desk | None:

@@ -35,7 +35,7 @@ from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
-from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation
+from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation, stated_steps
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
 from automl_gpt_ray.ray_tune.snapshot import bring_journal, keep_journal, known_trials
 from automl_gpt_ray.recollection import Recollection
@@ -65,8 +65,8 @@ class LLMSearch(Searcher):
         request: Evaluation metrics, constraints, additional requests.
         default: The default configuration for a `param_space`; else the centre of each range.
         metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
-        max_steps: Steps of a full training; by default the Model Card's, else from `RunConfig(stop=...)`.
-        step_key: Result key that counts steps; by default `step`, else `training_iteration`.
+        max_steps: Steps of a full training; by default from `RunConfig(stop=...)`, else the Model Card's.
+        step_key: Result key that counts steps; by default what `stop` limits, else `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
         max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
         mixture: Advisors of your own instead of the usual team; needs `model_card`.
@@ -133,10 +133,10 @@ class LLMSearch(Searcher):
 
     def set_search_properties(self, metric: str | None, mode: str | None, config: dict[str, Any], **spec: Any) -> bool:
         """Take the search space and the metric from the Tuner (Ray calls this before the first trial)."""
-        self._metric, self._mode = self._metric or metric, self._mode or mode
-        stop = spec.get("stop") or {}
-        if self._max_steps is None and isinstance(stop, Mapping):
-            self._max_steps = stop.get(self._step_key or "training_iteration")
+        if metric is None or self._metric in (None, metric):  # the direction of another metric is not ours
+            self._metric, self._mode = self._metric or metric, self._mode or mode
+        if self._max_steps is None:
+            self._step_key, self._max_steps = stated_steps(spec.get("stop"), self._step_key)
         self._rays = rays_limits(spec)
         if self._space is not None:  # of a Model Card: `param_space` may hold constants but no second space
             return not from_ray(config).searched
@@ -162,7 +162,7 @@ class LLMSearch(Searcher):
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
         proposal = heir(self.book, trial_id) if self.rule and not limits.failed else None
-        if proposal is None and not limits.ending(supply) and new_is_due(self):
+        if proposal is None and not limits.ending(supply) and new_is_due(self, supply.dry):
             proposal = supply.take(trial_id)
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))
@@ -260,12 +260,12 @@ class LLMSearch(Searcher):
         """What is being tuned, as the advisors are told.
 
         Raises:
-            JobError: The search space or the metric is not known.
+            JobError: The search space, the metric or its direction is not known.
         """
-        if self._space is None or not self._metric:
-            missing, rule = "param_space" if self._space is None else "metric", "must be known before the first trial"
+        if self._space is None or not self._metric or not self._mode:
+            missing = "param_space" if self._space is None else "mode" if self._metric else "metric"
             remedy = "give the Tuner a `param_space`, else LLMSearch a Model Card, `metric` and `mode`: Ray will not"
-            raise JobError("LLMSearch", [Problem(missing, rule, "", remedy)])
+            raise JobError("LLMSearch", [Problem(missing, "must be known before the first trial", "", remedy)])
         model = self._model_card
         return Brief(
             space=self._space,
@@ -294,7 +294,6 @@ class LLMSearch(Searcher):
         return self._supply
 
     def _open_book(self) -> Book:
-        brief = self.brief
+        brief, about = self.brief, {"ray": self._rays, **self._about}
         watch = self._watch = Watch(brief) if self.rule else None
-        about = {"ray": self._rays, **self._about}
         return open_book(self.book_path, brief, self._seed, about, watch.note if watch else None)

@@ -7,6 +7,7 @@ import os
 import pickle
 import time
 
+import numpy as np
 import pytest
 from ray import tune
 from ray.tune.search import Searcher
@@ -16,6 +17,7 @@ from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialState
+from automl_gpt_ray.steering_rule import SteeringRule
 
 SPACE = {"lr": tune.loguniform(1e-4, 1e-1), "opt": {"name": tune.choice(["sgd", "adam"])}, "epochs": 5}
 DEFAULT = {"lr": 0.01, "opt": {"name": "adam"}}
@@ -146,9 +148,12 @@ def test_restore_falls_back_on_the_journal_in_the_snapshot(search, tmp_path, mon
     copy.close()
 
 
-def test_a_tiny_space_ends_the_run(tmp_path):
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_tiny_space_ends_the_run(tmp_path, steered):
     search = LLMSearch(journal=tmp_path)
     search.set_search_properties("loss", "min", {"a": tune.choice([1, 2]), "b": tune.choice(["x", "y"])})
+    if steered:  # a steered run waits for proposals, and here none comes any more
+        search.share(SteeringRule(audit=0.0))
     configs = []
     for number in range(40):
         config = suggested(search, f"t{number}")
@@ -219,6 +224,23 @@ def test_spaces_it_cannot_search_are_refused_by_name(space, field, tmp_path):
         LLMSearch(journal=tmp_path).set_search_properties("loss", "min", space)
     assert error.value.problems[0].field == field
     assert error.value.problems[0].remedy
+
+
+def test_a_metric_without_a_direction_is_not_guessed_to_be_the_larger_the_better(tmp_path):
+    for number, (metric, mode) in enumerate([(None, None), ("accuracy", "max")]):
+        search = LLMSearch(metric="loss", journal=tmp_path / str(number))
+        search.set_search_properties(metric, mode, {"a": tune.uniform(0, 1)})
+        with pytest.raises(InputError, match="`mode`: must be known before the first trial"):
+            search.suggest("t0")
+    search.set_search_properties("loss", "min", {})
+    assert search.brief.objective.mode == "min"
+
+
+def test_numbers_in_arrays_without_dimensions_are_metrics(search):
+    suggested(search, "a")
+    told = {"accuracy": np.array(0.5), "each": np.array([1.0, 2.0]), "name": np.str_("x"), "huge": 10**400, "ok": True}
+    search.on_trial_result("a", {**told, "training_iteration": 1})
+    assert search.book.trial("a").observations[0].metrics == {"accuracy": 0.5}
 
 
 def test_without_a_metric_it_says_what_is_missing(tmp_path):

@@ -1,0 +1,103 @@
+"""`ReviewScheduler` called as Ray calls it, without a cluster: what Ray's snapshot did not know of yet."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+from ray import tune
+from ray.tune.experiment import Trial
+from ray.tune.schedulers import TrialScheduler
+
+from automl_gpt_ray.events import TrialEnded
+from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
+from automl_gpt_ray.ray_tune.searcher import LLMSearch
+from automl_gpt_ray.records import TrialState
+from automl_gpt_ray.steering_rule import SteeringRule
+
+STEPS = 20
+
+
+class Controller:
+    """As much of Ray's as a scheduler sees."""
+
+    def __init__(self, search, trials):
+        self.search_alg, self.trials = search, trials
+
+    def get_trials(self):
+        return self.trials
+
+    def get_live_trials(self):
+        return [trial for trial in self.trials if trial.status != Trial.TERMINATED]
+
+    def stop_trial(self, trial):
+        trial.status = Trial.TERMINATED
+        self.search_alg.on_trial_complete(trial.trial_id)
+
+
+@pytest.fixture
+def search(tmp_path):
+    made = LLMSearch(max_steps=STEPS, journal=tmp_path)
+    made.set_search_properties("score", "min", {"lr": tune.uniform(0, 1)}, num_samples=4)
+    yield made
+    made.close()
+
+
+def result(step, value=0.5):
+    return {"score": value, "training_iteration": step, "time_total_s": float(step)}
+
+
+@pytest.mark.parametrize(("stop", "unit"), [({"training_iteration": 3}, 1), ({"step": 1500}, 500)])
+def test_steps_are_counted_in_the_unit_in_which_the_run_limits_them(tmp_path, stop, unit):
+    search = LLMSearch(journal=tmp_path)
+    search.set_search_properties("score", "min", {"lr": tune.uniform(0, 1)}, stop=stop, num_samples=1)
+    scheduler = ReviewScheduler(search, slots=1, rule=SteeringRule(background=False))
+    while search.suggest("t0") is None:
+        pass
+    trial = SimpleNamespace(trial_id="t0", status=Trial.RUNNING, checkpoint="kept")
+    controller = Controller(search, [trial])
+    scheduler.on_trial_add(controller, trial)
+    told = [scheduler.on_trial_result(controller, trial, {**result(n), "step": 500 * n}) for n in (1, 2, 3)]
+    assert told == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
+    assert [o.step for o in search.book.trial("t0").observations] == [unit, 2 * unit, 3 * unit]
+    search.close()
+
+
+def restored(search, ended, status):
+    """A run whose trials stand as `ended` in the journal (state and step) and as `status` in Ray's snapshot."""
+    scheduler = ReviewScheduler(search, slots=2, rule=SteeringRule(grace=2, audit=0.0, background=False))
+    trials = []
+    for number, (state, step) in enumerate(ended):
+        name = f"t{number}"
+        search.slots = None
+        while search.suggest(name) is None:
+            pass
+        for at in range(1, step + 1):
+            search.on_trial_result(name, result(at, 0.1 * number))
+        search.book.record(TrialEnded(name, state))
+        trials.append(SimpleNamespace(trial_id=name, status=status, checkpoint="kept"))
+    search.reconcile(dict.fromkeys((trial.trial_id for trial in trials), False))
+    controller = Controller(search, trials)
+    for trial in trials:
+        scheduler.on_trial_add(controller, trial)
+    return scheduler, controller
+
+
+def test_a_trial_that_had_ended_and_runs_again_is_stopped(search):
+    scheduler, controller = restored(search, [(TrialState.STOPPED, 2)] * 4, Trial.RUNNING)
+    assert len(search.closed) == 4
+    trial = controller.trials[3]
+    assert scheduler.on_trial_result(controller, trial, result(2)) == TrialScheduler.STOP
+    assert {t.state for t in search.book.history().trials} == {TrialState.STOPPED}
+
+
+def test_a_trial_that_had_ended_and_waits_again_does_not_keep_the_run_from_its_end(search):
+    ended = [(TrialState.COMPLETED, STEPS), *[(TrialState.PAUSED, 2)] * 2, (TrialState.STOPPED, 2)]
+    scheduler, controller = restored(search, ended, Trial.PAUSED)
+    for _ in range(4):  # the best is trained to its end first
+        chosen = scheduler.choose_trial_to_run(controller)
+        if chosen is not None:
+            chosen.status = Trial.TERMINATED
+            search.on_trial_complete(chosen.trial_id, result(STEPS))
+    assert {trial.status for trial in controller.trials} == {Trial.TERMINATED}
+    assert [t.state for t in search.book.history().trials][::3] == [TrialState.COMPLETED, TrialState.STOPPED]
