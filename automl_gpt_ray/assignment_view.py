@@ -43,7 +43,8 @@ def show_tasks(console: Console, outcomes: Mapping[str, Outcome], best: Collecti
         outcomes: Folder of a run, relative to the job's, to its outcome.
         best: Folders of the best run of each task on which several models were tried.
     """
-    table = Table("task", "metric", "validation", "test", "trials", "run folder", title="tasks")
+    table = Table("task", "metric", "validation", "test", "trials", title="tasks")
+    table.add_column("run folder", overflow="fold")  # to be copied, so never cut short
     for name, outcome in outcomes.items():
         scores = (found.get(outcome.metric) if found else None for found in (outcome.validation, outcome.test))
         cells = ["-" if score is None else f"{score:.4f}" for score in scores]

@@ -62,7 +62,7 @@ class Brief:
         return cls(
             space=model.space,
             objective=objective_of(request, data),
-            max_steps=max_steps or model.max_steps,
+            max_steps=model.steps(max_steps),
             step=model.step,
             model=model,
             data=data,

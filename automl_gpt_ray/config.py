@@ -10,12 +10,13 @@ Reading it finds every problem in the job and its cards at once, before anything
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import SHORT_FORMS, Budget, filled_short_forms, price_of
@@ -28,7 +29,7 @@ from automl_gpt_ray.cards import (
     parse_data_card,
     parse_model_card,
 )
-from automl_gpt_ray.cards.agreement import bundled, mismatches, ungrouped
+from automl_gpt_ray.cards.agreement import bundled, mismatches, ungrouped, unreported
 from automl_gpt_ray.errors import CardError, InputError, JobError, Problem, shown
 from automl_gpt_ray.experience_options import ExperienceOptions
 from automl_gpt_ray.llm_options import LLMOptions, with_prices
@@ -40,6 +41,7 @@ from automl_gpt_ray.worker_rules import worker_problems
 from automl_gpt_ray.yaml_file import build, read_yaml
 
 _STRICT = ConfigDict(extra="forbid", frozen=True)
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,80}")
 
 
 class Resources(BaseModel):
@@ -94,7 +96,7 @@ class Job(BaseModel):
 
     model_config = _STRICT
 
-    name: str = Field(default="run", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,80}$")
+    name: str = Field(default="run", pattern=f"^{_NAME.pattern}$")
     data_card: str | dict[str, Any]
     model_card: str | dict[str, Any]
     request: Request = Field(default_factory=Request)
@@ -122,6 +124,14 @@ class Job(BaseModel):
     @classmethod
     def _short_forms(cls, values: Any) -> Any:
         return with_prices(filled_short_forms(values))
+
+    @field_validator("name", mode="before")
+    @classmethod
+    def _names_a_folder(cls, name: Any) -> Any:
+        if isinstance(name, str) and not _NAME.fullmatch(name):
+            remedy = f"write `{re.sub(r'[^A-Za-z0-9._-]+', '-', name).strip('-._')[:80] or 'run'}`, for example"
+            raise ValueError(f"names a folder: letters, digits, `.`, `_` and `-`, 81 at most | {remedy}")
+        return name
 
     @property
     def gpus_per_trial(self) -> float:
@@ -187,8 +197,10 @@ def read_job(values: Mapping[str, Any], source: str = "job", folder: Path | None
     data = read_card(values.get("data_card"), "data_card", folder or Path(), problems)
     model = read_card(values.get("model_card"), "model_card", folder or Path(), problems)
     if isinstance(data, DataCard) and isinstance(model, ModelCard):
-        problems += mismatches(data, model)
+        disagreements = mismatches(data, model)
+        problems += disagreements
         if job:
+            problems += [] if disagreements else unreported(data, model, job.request)
             problems += [*_unpriced(job), *bundled(data, job.data.path), *ungrouped(data, job.request)]
             problems += worker_problems(job.workers_per_trial, job.resources.gpu, job.reuse_actors, model)
         if job is not None and not problems:

@@ -260,7 +260,8 @@ def _problem(item: dict[str, Any], known_keys: Sequence[str]) -> Problem:
         error = item.get("ctx", {}).get("error")
         rule, _, remedy = str(error).partition(" | ")
         return Problem(field, rule, shown(value), remedy)
-    return Problem(field, item["msg"][0].lower() + item["msg"][1:], shown(value))
+    remedy = f"write `[{shown(value)}]`" if kind == "list_type" and isinstance(value, str | int | float) else ""
+    return Problem(field, item["msg"][0].lower() + item["msg"][1:], shown(value), remedy)
 
 
 def finite(value: float | None) -> bool:

@@ -157,12 +157,19 @@ def _xgboost(it: Exported) -> str:
         [
             *_heading(it),
             "# booster = xgboost.train(params, xgboost.DMatrix(features, label), num_boost_round)",
+            *_scaled(it),
             *_assigned("params", {**_objective(it.story.brief), "tree_method": "hist", **parameters}),
             f"num_boost_round = {_rounds(it)}",
             "# What XGBoost does not hold: how the data is processed.",
             *_assigned("others", others),
         ]
     )
+
+
+def _scaled(it: Exported) -> list[str]:
+    data = it.story.brief.data if it.story.brief else None
+    ours = _trainable(it).startswith(_OWN_XGBOOST) and data is not None and data.task == "regression"
+    return ["# label: the targets less their mean, divided by their standard deviation."] if ours else []
 
 
 def _rounds(it: Exported) -> int:

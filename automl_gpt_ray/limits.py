@@ -136,8 +136,10 @@ def _rank(trial: Judged, objective: Goal, limits: Limits) -> tuple[int, float, f
 
 
 def measured(observations: Sequence[Seen], metric: str, value: float | None) -> dict[str, float]:
-    """Return what a trial cost and scored at the first step at which `metric` was `value`; empty where it never was."""
-    best = next((seen for seen in observations if value is not None and seen.metrics.get(metric) == value), None)
+    """Return what a trial cost and scored at the last step at which `metric` was `value`; empty where it never was."""
+    best = next(
+        (seen for seen in reversed(observations) if value is not None and seen.metrics.get(metric) == value), None
+    )
     if best is None:
         return {}
     latencies = [seen.metrics[LATENCY] for seen in observations if LATENCY in seen.metrics]

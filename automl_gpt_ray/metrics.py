@@ -45,3 +45,15 @@ GAPS = (("selection_gap", "recall_gap", "accuracy_gap"), ("mae_gap",))
 
 METRICS: dict[str, Metric] = {metric.name: metric for metric in _ALL}
 """Known metrics by name."""
+
+_OF_TASKS = {
+    "classification": ("accuracy", "error_rate", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc"),
+    "regression": ("rmse", "mae", "r2"),
+    "object_detection": ("map", "map_50"),
+    "retrieval": ("recall_at_1", "recall_at_5", "recall_at_20", "recall_at_100"),
+}
+
+
+def of_task(task: str, classes: int) -> tuple[str, ...]:
+    """Return the metrics that the trainers of this package report for a task with so many classes."""
+    return (*_OF_TASKS.get(task, ()), *(("average_precision",) if task == "classification" and classes == 2 else ()))

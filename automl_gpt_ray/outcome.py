@@ -203,9 +203,9 @@ def _unkept(history: History) -> list[str]:
 
 
 def best_step(trial: TrialRecord, objective: Objective) -> int:
-    """Return the step at which a trial had its best value; the first on a tie."""
+    """Return the step at which a trial had its best value; the last on a tie, whose checkpoint Ray keeps."""
     value = trial.value(objective)
-    return next(o.step for o in trial.observations if o.metrics.get(objective.metric) == value)
+    return next(o.step for o in reversed(trial.observations) if o.metrics.get(objective.metric) == value)
 
 
 def _best_fields(book: Book) -> dict[str, Any]:

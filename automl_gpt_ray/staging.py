@@ -40,7 +40,8 @@ def staged_card(card: DataCard) -> DataCard:
     try:
         path = _staged(Place.at(str(card.load.path), "data.path"))
     except (JobError, *TROUBLES) as error:
-        rule = f"must be data that this machine can reach ({first_line(error)[:200]})"
+        why = error.problems[0].rule if isinstance(error, JobError) else first_line(error)
+        rule = f"must be data that this machine can reach ({why[:200]})"
         remedy = "correct the URI, or give this machine the right to read it"
         raise DataError(card.name, [Problem("data.path", rule, str(card.load.path), remedy)]) from None
     return card.model_copy(update={"load": card.load.model_copy(update={"path": str(path)})})

@@ -45,6 +45,7 @@ def run(
     from automl_gpt_ray.assignment_view import show_assignments, show_tasks
     from automl_gpt_ray.ray_tune.configured_llm import configured
     from automl_gpt_ray.ray_tune.run_tasks import best_models, resume_tasks, run_tasks
+    from automl_gpt_ray.terminal import show_outcome
 
     if resume is not None:
         if overrides or job or run_dir:
@@ -59,6 +60,8 @@ def run(
         sys.stdout.write(dumps(told, indent=2, ensure_ascii=False) + "\n")
     else:
         show_tasks(console, outcomes, best_models(outcomes).values())
+        if len(outcomes) == 1:
+            show_outcome(console, *outcomes.values())
     return 3 if any(o.failed for o in outcomes.values()) else int(any(o.best_config is None for o in outcomes.values()))
 
 

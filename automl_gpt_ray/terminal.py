@@ -40,6 +40,8 @@ def show_start(console: Console, loaded: LoadedJob) -> None:
     goal = f"{loaded.model.name} on {loaded.data.name}: {job.trials} trials of up to {brief.max_steps} steps"
     verb = "maximising" if brief.objective.mode == "max" else "minimising"
     console.print(f"{goal}, {verb} {brief.objective.metric}.", markup=False)
+    if job.max_steps and job.max_steps != brief.max_steps:
+        console.print(f"`max_steps: {job.max_steps}` is not needed: a step is a {brief.step}.", markup=False)
     limits = {kind: limit for kind, limit in job.limits.limits.items() if kind != "trials"}
     if limits:
         shown = ", ".join(f"{amount(limit)} {KINDS[kind]}" for kind, limit in limits.items())

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from small_runs import DATA_CARD, MODEL_CARD, REQUEST
 
+from automl_gpt_ray.cards import load_model_card
 from automl_gpt_ray.cli import _overrides
 from automl_gpt_ray.config import load_job, read_job
 from automl_gpt_ray.errors import InputError, JobError
@@ -35,6 +36,7 @@ def test_a_good_job():
     assert read_job(job(max_steps=3)).brief.max_steps == 3
 
 
+OWN = "automl_gpt_ray.training.tabular:train"
 BAD = {
     "unknown key": ({"trails": 5}, "`trails`: unknown key", "Did you mean `trials`?"),
     "unknown inner key": ({"llm": {"model": "m", "key": "sk-1"}}, "`llm.key`: unknown key", ""),
@@ -44,9 +46,9 @@ BAD = {
     "negative seed": ({"seed": -1}, "`seed`", "greater than or equal to 0"),
     "no time": ({"time_budget_s": 0}, "`time_budget_s`", "greater than 0"),
     "no steps": ({"max_steps": 0}, "`max_steps`", "greater than or equal to 1"),
-    "name of a path": ({"name": "../up"}, "`name`", "match pattern"),
-    "empty name": ({"name": ""}, "`name`", "match pattern"),
-    "long name": ({"name": "x" * 100}, "`name`", "match pattern"),
+    "name of a path": ({"name": "../up"}, "`name`: names a folder", "Write `up`"),
+    "empty name": ({"name": ""}, "`name`: names a folder", "Write `run`"),
+    "long name": ({"name": "x" * 100}, "`name`: names a folder", "Write `xxx"),
     "sampler": ({"classical": "cma"}, "`classical`", "'tpe', 'gp' or 'random'"),
     "scheduler": ({"scheduler": {"type": "hyperband"}}, "`scheduler.type`", "'none', 'asha' or 'freeze_thaw'"),
     "eta": ({"scheduler": {"eta": 1.0}}, "`scheduler.eta`", "greater than 1"),
@@ -56,7 +58,23 @@ BAD = {
     "llm url": ({"llm": {"model": "m", "base_url": "localhost:8000"}}, "must begin with http:// or https://", "Write"),
     "llm timeout": ({"llm": {"model": "m", "timeout_s": 0}}, "`llm.timeout_s`", "greater than 0"),
     "llm of text": ({"llm": "gpt"}, "`llm`", "'gpt'"),
+    "metrics of a text": ({"request": {"metrics": "accuracy"}}, "`request.metrics`", "Write `['accuracy']`"),
     "unknown metric": ({"request": {"metrics": ["acuracy"]}}, "`request.metrics`", "Did you mean `accuracy`?"),
+    "metric of another task": (
+        {"model_card": {**MODEL_CARD, "trainable": OWN}, "request": {"metrics": ["accuracy", "rmse"]}},
+        "`request.metrics`: must be among those that are measured for this data (accuracy",
+        "got 'rmse'",
+    ),
+    "card's metric of another task": (
+        {"model_card": {**MODEL_CARD, "trainable": OWN}, "data_card": {**DATA_CARD, "metric": "map"}, "request": {}},
+        "`data_card: metric`",
+        "got 'map'",
+    ),
+    "metric that no trainer of ours reports": (
+        {"model_card": {**MODEL_CARD, "trainable": OWN}, "request": {"metrics": [{"name": "mine", "mode": "max"}]}},
+        "`request.metrics`",
+        "got 'mine'",
+    ),
     "no data card": ({"data_card": ...}, "`data_card`: required key is missing", "Add it"),
     "card of a number": ({"model_card": 5}, "`model_card", "got 5"),
     "missing card file": ({"data_card": "no/such.yaml"}, "data_card (no/such.yaml)", "No such file"),
@@ -78,6 +96,14 @@ BAD = {
     "wait": ({"llm": {"model": "m", "wait_s": 0}}, "`llm.wait_s`", "greater than 0"),
     "input type": ({"model_card": {**MODEL_CARD, "input_types": ["image"]}}, "input type `tabular`", "another"),
 }
+
+
+def test_a_whole_fit_is_one_step_whatever_is_asked(tmp_path):
+    card = {**MODEL_CARD, "step": "whole fit"}
+    assert read_job(job(max_steps=6, model_card=card)).brief.max_steps == 1
+    assert read_job(job(max_steps=6)).brief.max_steps == 6
+    shipped = Path(__file__).parents[1] / "configs" / "cards" / "models" / "logistic_regression.yaml"
+    assert load_model_card(shipped).steps(6) == 1
 
 
 @pytest.mark.parametrize("name", BAD)

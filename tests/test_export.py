@@ -65,6 +65,14 @@ def executed(text):
     return names
 
 
+def test_what_is_exported_says_on_what_scale_targets_were_learnt(tmp_path):
+    regression = {"task": "regression", "metric": "rmse", "label_space": {"column": "y"}}
+    for name, data, told in (("r", regression, True), ("c", {}, False)):
+        (tmp_path / name).mkdir()
+        text = export(run_of(tmp_path / name, "xgboost", "tabular", **data), "xgboost")
+        assert ("less their mean, divided by their standard deviation" in text) == told
+
+
 def test_xgboost_trains_with_what_is_exported(tmp_path):
     xgboost = pytest.importorskip("xgboost")
     names = executed(export(run_of(tmp_path, "xgboost", "tabular"), "xgboost"))

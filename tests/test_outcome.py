@@ -14,6 +14,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.events import (
     CallFailed,
+    CheckpointSaved,
     Decision,
     ReplyReceived,
     ResultReported,
@@ -21,7 +22,10 @@ from automl_gpt_ray.events import (
     TrialEnded,
     TrialStarted,
 )
+from automl_gpt_ray.limits import measured
 from automl_gpt_ray.outcome import load_outcome, summarise
+from automl_gpt_ray.ray_tune.finish import best_checkpoint
+from automl_gpt_ray.ray_tune.run_place import place_of
 from automl_gpt_ray.records import LogPoint, Observation, PredictedLog, TrialState, Usage
 from automl_gpt_ray.terminal import show_outcome
 
@@ -127,10 +131,25 @@ def test_no_best_trial(tmp_path, values):
 
 def test_the_smallest_is_best_where_less_is_better(tmp_path):
     book = a_book("min")
-    run(book, "t1", [0.5, 0.2, 0.2])
+    run(book, "t1", [0.5, 0.2, 0.3])
     run(book, "t2", [0.3])
     outcome = of(book, tmp_path)
     assert (outcome.best_trial, outcome.best_step) == ("t1", 2)
+
+
+def test_of_equal_steps_the_last_is_told_whose_checkpoint_is_the_one_kept(tmp_path):
+    book = a_book()
+    book.record(TrialStarted("t1", proposed(PLAIN.default, "t1", "default")))
+    for step, value in enumerate([0.5, 0.7, 0.7, 0.6], 1):
+        seen = Observation(step, {"accuracy": value, "log_loss": 1.0 / step, "latency_ms": float(step)}, 2.0 * step)
+        book.record(ResultReported("t1", seen))
+        (tmp_path / str(step)).mkdir()
+        book.record(CheckpointSaved("t1", step, str(tmp_path / str(step))))
+    outcome = of(book, tmp_path)
+    assert (outcome.best_step, outcome.validation["log_loss"]) == (3, pytest.approx(1 / 3))
+    best = book.history().best
+    assert best_checkpoint(book, best, place_of(tmp_path)) == str(tmp_path / "3")
+    assert measured(best.observations, "accuracy", 0.7)["log_loss"] == pytest.approx(1 / 3)
 
 
 def printed(outcome):

@@ -10,10 +10,11 @@ from pyarrow import fs
 
 from automl_gpt_ray import staging
 from automl_gpt_ray.cards import parse_data_card
-from automl_gpt_ray.config import DataOptions, read_job
+from automl_gpt_ray.config import DataOptions, Job, read_job
 from automl_gpt_ray.errors import DataError, JobError
 from automl_gpt_ray.ray_tune import run_place
 from automl_gpt_ray.ray_tune.mirror import Mirror
+from automl_gpt_ray.ray_tune.run import new_place
 from automl_gpt_ray.ray_tune.run_place import brought, place_for, place_of
 from automl_gpt_ray.staging import staged_card
 from automl_gpt_ray.storage import Place, joined
@@ -141,6 +142,18 @@ def test_data_is_copied_once_for_all_trials_of_a_node(tmp_path, monkeypatch):
 def test_data_that_cannot_be_reached_is_one_error(tmp_path):
     with pytest.raises(DataError, match="must be data that this machine can reach"):
         staged_card(card_at(f"file://{tmp_path}/nothing"))
+
+
+def test_data_of_no_known_file_system_says_which_are():
+    with pytest.raises(DataError, match=r"must be a folder or a URI that `pyarrow\.fs` knows"):
+        staged_card(card_at("nofs://bucket/x"))
+
+
+def test_a_run_folder_that_cannot_be_made_is_one_error(tmp_path):
+    (tmp_path / "file").write_text("")
+    job = Job(data_card="x", model_card="y", storage_path=str(tmp_path / "file" / "runs"))
+    with pytest.raises(JobError, match="`storage_path`: must be storage that can be read and written"):
+        new_place(job, "job.yaml")
 
 
 def test_a_uri_stays_one_in_a_job(tmp_path):

@@ -5,8 +5,10 @@ from __future__ import annotations
 from automl_gpt_ray.cards.data_card import DataCard
 from automl_gpt_ray.cards.model_card import ModelCard
 from automl_gpt_ray.cards.request import Request
-from automl_gpt_ray.errors import Problem, shown
-from automl_gpt_ray.metrics import GAPS
+from automl_gpt_ray.errors import Problem, did_you_mean, shown
+from automl_gpt_ray.metrics import GAPS, METRICS, of_task
+
+_OWN = "automl_gpt_ray.training."
 
 
 def mismatches(data: DataCard, model: ModelCard) -> list[Problem]:
@@ -32,6 +34,20 @@ def ungrouped(data: DataCard, request: Request) -> list[Problem]:
     rule = f"must be one of those measured here ({', '.join(sorted(measured)) or 'none'})"
     remedy = "name its column in the Data Card's `groups`"
     return [Problem(f"request.constraints.metrics.{name}", rule, shown(name), remedy) for name in wrong]
+
+
+def unreported(data: DataCard, model: ModelCard, request: Request) -> list[Problem]:
+    """Return which metrics are asked for that no trial will report; what another's trainable reports is not known."""
+    known = of_task(data.task, len(data.label_space.classes))
+    if not model.trainable.startswith(_OWN) or not known:
+        return []
+    asked = [metric if isinstance(metric, str) else metric.name for metric in request.metrics]
+    field = "request.metrics" if asked else "data_card: metric"
+    rule = f"must be among those that are measured for this data ({', '.join(known)})"
+    # Detection and retrieval report more than `METRICS` holds.
+    more = data.task in ("object_detection", "retrieval")
+    wrong = [n for n in asked or [data.metric] if n not in known and (n in METRICS or not more)]
+    return [Problem(field, rule, shown(name), did_you_mean(name, known)) for name in wrong]
 
 
 def bundled(data: DataCard, path: str | None) -> list[Problem]:

@@ -17,8 +17,9 @@ MAX_DISTINCT = 100_000
 MAX_CLASSES = 1_000
 """Distinct values whose shares are kept."""
 _LONG_TEXT = 30.0
+_MANY_WORDS = 4.0
 _NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
-_WHOLE = r"^[+-]?\d+$"
+_WHOLE = r"^[+-]?\d+(\.0*)?$"
 _DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _BOOLEAN = r"^([Tt]rue|[Ff]alse|TRUE|FALSE)$"
 
@@ -48,7 +49,7 @@ class ColumnTally:
         self._type: Any = None
         # Which readings all texts so far allow, and how long they are.
         self._readings = {_WHOLE, _NUMBER, _DATE, _BOOLEAN}
-        self._letters = 0
+        self._letters = self._blanks = 0
         self._texts = 0
         self._whole = True
 
@@ -102,6 +103,8 @@ class ColumnTally:
         if len(self._missing):
             values = pc.utf8_trim_whitespace(values)
             return pc.if_else(pc.is_in(values, value_set=self._missing), pa.scalar(None, values.type), values)
+        if pa.types.is_float16(values.type):
+            values = values.cast(pa.float32())  # few of Arrow's functions take the halves
         if pa.types.is_floating(values.type):
             return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         return values
@@ -109,6 +112,7 @@ class ColumnTally:
     def _read(self, seen: Any) -> None:
         if pa.types.is_string(seen.type) or pa.types.is_large_string(seen.type):
             self._letters += pc.sum(pc.utf8_length(seen)).as_py() or 0
+            self._blanks += pc.sum(pc.count_substring(seen, " ")).as_py() or 0
             self._texts += len(seen)
             self._readings = {
                 r for r in self._readings if pc.all(pc.match_substring_regex(seen, r)).as_py() is not False
@@ -140,7 +144,8 @@ class ColumnTally:
                     return kind  # type: ignore[return-value]
         filled = self.rows - self.missing_rows
         mostly_different = self.distinct is None or self.distinct > filled / 2
-        return "text" if mostly_different and self._letters / self._texts > _LONG_TEXT else "category"
+        long = self._letters / self._texts > _LONG_TEXT or 1 + self._blanks / self._texts >= _MANY_WORDS
+        return "text" if mostly_different and long else "category"
 
 
 def is_binary(kind: Any) -> bool:

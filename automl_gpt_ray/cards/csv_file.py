@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from automl_gpt_ray.cards.number_text import style_of
 from automl_gpt_ray.errors import CardError, Problem, shown
 
 # Enough for the header of a wide table; of the rows below it, these many.
@@ -23,8 +24,8 @@ _SAMPLE = 1024 * 1024
 _SAMPLE_ROWS = 200
 # The longest row: a block must hold one whole.
 _BLOCK = 8 * 1024 * 1024
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_SEPARATORS = (",", ";", "\t")
+_NUMBER = re.compile(r"[+-]?(\d[\d.,]*|\.\d+)([eE][+-]?\d+)?")
+_SEPARATORS = (",", ";", "\t", "|")
 
 
 class CsvFile:
@@ -37,6 +38,7 @@ class CsvFile:
     Attributes:
         names: Column names; `column_1`, ... where the file has no header. A saved index has the name "".
         has_header: Whether the first line holds the names.
+        style: How its numbers are written, as its first rows show.
 
     Raises:
         CardError: Not text, or repeated column names.
@@ -49,9 +51,11 @@ class CsvFile:
         first = rows[0] if rows else []
         self.names = first if self.has_header else [f"column_{i + 1}" for i in range(len(first))]
         self._check_names()
+        even = [row for row in rows[int(self.has_header) :] if len(row) == len(first)]
+        self.style = style_of(zip(*even, strict=True), self._separator)
 
     def batches(self) -> Iterator[Any]:
-        """Yield `pyarrow.RecordBatch`es whose columns are all strings.
+        """Yield `pyarrow.RecordBatch`es whose columns are all strings, their numbers written plainly.
 
         Raises:
             CardError: A row that has more or fewer fields than the first, or text that is not UTF-8.
@@ -63,7 +67,9 @@ class CsvFile:
         parse = arrow_csv.ParseOptions(delimiter=self._separator, newlines_in_values=True)
         try:
             with self._open() as stream, arrow_csv.open_csv(stream, read, parse, convert) as reader:
-                yield from reader
+                for batch in reader:
+                    columns = [self.style.plain(column) for column in batch.columns]
+                    yield pa.RecordBatch.from_arrays(columns, names=self.names)
         except (pa.ArrowInvalid, OSError, EOFError) as error:
             remedy = "correct the file; describe it as parquet where fields hold commas or line breaks"
             detail = " ".join(str(error).split())
@@ -108,7 +114,9 @@ def _is_header(rows: list[list[str]], label: str | None) -> bool:
     if not rows or (label is not None and label in rows[0]):
         return True
     first, rest = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
-    if any(_is_number(value) for value in first) or "" in first[1:]:
+    # A comma at the end of each line makes a last column without a name.
+    named = first[:-1] if len(first) > 2 and not any(row[-1].strip() for row in rest) else first
+    if any(_is_number(value) for value in first) or "" in named[1:]:
         return False
     if len(set(first)) < len(first):
         # Names would differ; or two columns do share a name, which is refused where numbers follow.

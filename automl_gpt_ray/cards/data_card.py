@@ -71,6 +71,8 @@ class Loading(BaseModel):
         text_columns: The column with the text, or the two of a text pair; by default `text`.
         delimiter: Between the values of a CSV file; by default what its first line shows.
         quoted: Whether `"` encloses values in a CSV file; false where it is an ordinary character.
+        decimal: What stands before the fraction of a number in a CSV file.
+        thousands: What stands between the thousands of a number in a CSV file.
     """
 
     model_config = _STRICT
@@ -91,6 +93,8 @@ class Loading(BaseModel):
     text_columns: list[str] = Field(default_factory=list, max_length=2)
     delimiter: str | None = Field(default=None, min_length=1, max_length=1)
     quoted: bool = True
+    decimal: Literal[".", ","] = "."
+    thousands: Literal[",", ".", " ", "'"] | None = None
 
 
 class Column(BaseModel):

@@ -6,6 +6,8 @@ column, task, metric) are for a person to check. Importing this module does not 
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +30,7 @@ RARE_FACTOR = 0.2
 """Of several classes, one with less than this part of an even share makes them imbalanced."""
 FEWEST_NAMES = 20
 """A column of fewer values, all different, is not taken for the names of rows."""
+_WHOLE = re.compile(r"-?(0|[1-9]\d*)(\.0*)?")
 
 
 def describe_file(path: str | Path, label: str | None = None, name: str | None = None) -> DataCard:
@@ -126,18 +129,18 @@ def _compose(
 ) -> DataCard:
     label = tallies[target]
     features = [t for t in tallies.values() if t.name not in (target, split) and t.name]
-    task, classes = _task(label), _classes(label)
+    task, shares = _task(label), _shares(label)
     image = getattr(table, "image_column", None)
     kind: InputType = "image" if image else _input_type(features)
     idle = _idle(features) if kind == "tabular" else []
-    balance = _balance(label, classes) if task == "classification" else {}
+    balance = {str(c): round(share, 6) for c, share in shares.items()} if task == "classification" else {}
     values = {
         "name": name,
         "task": task,
         "input_type": kind,
-        "label_space": LabelSpace(column=target, classes=classes if task == "classification" else []),
+        "label_space": LabelSpace(column=target, classes=list(shares) if task == "classification" else []),
         "metric": _metric(task, balance),
-        "size": dict(tallies[split].counts or {}) if split else {"train": label.rows},
+        "size": dict(tallies[split].counts or {}) if split else {"train": label.rows - label.missing_rows},
         "description": _sentence(label, features, task, image) + _left_out(idle),
         "columns": [] if image else [_column(t) for t in (*features, label)],
         "label_balance": balance,
@@ -156,22 +159,15 @@ def _task(label: ColumnTally) -> Task:
     return "classification" if label.whole and few and repeated else "regression"
 
 
-def _classes(label: ColumnTally) -> list[str | int | bool]:
-    """The values in their order; whole numbers as such where that changes none of their texts."""
-    values = list(label.counts or ())
-    if label.type == "number" and all(_whole_text(v) for v in values):
-        return sorted(int(v) for v in values)
-    return sorted(values) if label.type == "boolean" else sorted(str(v) for v in values)
-
-
-def _whole_text(value: Any) -> bool:
-    text = str(value)
-    return text.lstrip("-").isdigit() and str(int(text)) == text
-
-
-def _balance(label: ColumnTally, classes: list[str | int | bool]) -> dict[str, float]:
-    counts = {str(value): count for value, count in (label.counts or {}).items()}
-    return {str(c): round(counts[str(c)] / sum(counts.values()), 6) for c in classes}
+def _shares(label: ColumnTally) -> dict[Any, float]:
+    """Return classes and their shares of the labelled rows, in order; whole numbers as such, `1.0` as 1 too."""
+    counts = label.counts or {}
+    number = label.type == "number" and all(_WHOLE.fullmatch(str(value)) for value in counts)
+    merged: Counter[Any] = Counter()
+    for value, count in counts.items():
+        name = int(str(value).split(".")[0]) if number else value if label.type == "boolean" else str(value)
+        merged[name] += count
+    return {name: merged[name] / merged.total() for name in sorted(merged)}
 
 
 def _metric(task: Task, balance: dict[str, float]) -> str:
@@ -216,15 +212,18 @@ def _left_out(idle: list[str]) -> str:
 
 
 def _loading(file: Path, table: CsvFile | ParquetFile, split: str | None, idle: list[str]) -> Loading:
+    from automl_gpt_ray.cards.csv_file import CsvFile
+
     told: dict[str, Any] = {"path": str(file), "split_column": split}
-    if not hasattr(table, "has_header"):
+    if not isinstance(table, CsvFile):
         return Loading(format="parquet", image_column=table.image_column, drop=idle, **told)
     columns = [] if table.has_header else table.names
+    told |= {"decimal": table.style.decimal, "thousands": table.style.thousands}
     return Loading(format="csv", columns=columns, drop=[*(n for n in table.names if not n), *idle], **told)
 
 
 def _sentence(label: ColumnTally, features: list[ColumnTally], task: Task, image: str | None) -> str:
-    unlabelled = f"; {label.missing_rows:,} rows have no label" if label.missing_rows else ""
+    unlabelled = f"; {label.missing_rows:,} rows have no label and are left out" if label.missing_rows else ""
     target = (
         f"label `{label.name}` with {label.distinct} classes"
         if task == "classification"

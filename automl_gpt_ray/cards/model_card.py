@@ -16,6 +16,8 @@ from automl_gpt_ray.yaml_file import build, read_yaml
 
 Group = Literal["data_processing", "architecture", "hyperparameters"]
 GROUPS: tuple[Group, ...] = ("data_processing", "architecture", "hyperparameters")
+WHOLE_FIT = "whole fit"
+"""The `step` of a model that cannot grow."""
 """The three things the paper's prompt asks for, in its order."""
 
 
@@ -65,7 +67,8 @@ class ModelCard(BaseModel):
         trainable: `package.module:function`, called as a Ray Tune function trainable.
         evaluate: `package.module:function` that scores a checkpoint on the test split; by default
             the function `evaluate` beside the trainable, where there is one.
-        step: What one training step of the card is (`epoch`, `10 boosting rounds`).
+        step: What one training step of the card is (`epoch`, `10 boosting rounds`); `whole fit` where there is
+            only one, whatever a job's `max_steps`.
         max_steps: Steps of a full training.
         suits: What it suits, for matching it with tasks.
         source: Where the default settings come from.
@@ -133,6 +136,10 @@ class ModelCard(BaseModel):
     def space(self) -> SearchSpace:
         """All three groups as one search space, in the paper's order."""
         return SearchSpace({n: p for group in GROUPS for n, p in getattr(self, group).items()})
+
+    def steps(self, asked: int | None = None) -> int:
+        """Return the steps of a full training where a job asks for so many; one where a step is a whole fit."""
+        return 1 if self.step == WHOLE_FIT else asked or self.max_steps
 
     def group_of(self, name: str) -> Group:
         """Return the group that hyperparameter `name` stands in."""

@@ -63,11 +63,11 @@ def finish(prepared: Prepared, searcher: LLMSearch, place: RunPlace, began: floa
 
 
 def best_checkpoint(book: Book, trial: TrialRecord, place: RunPlace) -> str | None:
-    """Return the trial's checkpoint of the best value among those still there; the earliest on a tie."""
+    """Return the trial's checkpoint of the best value among those still there; the latest on a tie, as Ray does."""
     objective, kept = book.objective, {s: p for s, p in book.checkpoints(trial.id).items() if place.exists(p)}
     values = dict(trial.curve(objective.metric))
     top = objective.best(values.get(step) for step in kept)
-    return next((path for step, path in sorted(kept.items()) if values.get(step) == top), None)
+    return next((path for step, path in sorted(kept.items(), reverse=True) if values.get(step) == top), None)
 
 
 def _refit(prepared: Prepared, best: TrialRecord, place: RunPlace, tell: Tell | None) -> str | None:

@@ -106,13 +106,20 @@ def new_place(job: Job, source: str, run_dir: str | Path | None = None) -> RunPl
         if place.mirrored and not taken:
             place.storage.write(PROBE, b"")  # Ray would find out after minutes, in a traceback
     except TROUBLES as error:
-        rule = f"must be storage that can be read and written ({first_line(error)[:200]})"
-        raise JobError(source, [Problem("storage_path", rule, place.storage.name)]) from None
+        raise _unusable(source, place, error) from None
     if taken:
         remedy = "choose another, or carry that run on with --resume"
         raise JobError(source, [Problem("run_dir", "must be a new or empty folder", place.storage.name, remedy)])
-    place.folder.mkdir(parents=True, exist_ok=True)
+    try:
+        place.folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unusable(source, place, error) from None
     return place
+
+
+def _unusable(source: str, place: RunPlace, error: Exception) -> JobError:
+    rule = f"must be storage that can be read and written ({first_line(error)[:200]})"
+    return JobError(source, [Problem("storage_path", rule, place.storage.name, "name another place")])
 
 
 def _to_the_end(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: Tell | None, began: float) -> Outcome:

@@ -270,7 +270,7 @@ class LLMSearch(Searcher):
         return Brief(
             space=self._space,
             objective=Objective(str(self._metric), "min" if self._mode == "min" else "max"),
-            max_steps=self._max_steps or (model.max_steps if model else UNKNOWN_STEPS),
+            max_steps=model.steps(self._max_steps) if model else self._max_steps or UNKNOWN_STEPS,
             step=model.step if model else "step",
             model=model,
             data=self._data_card,

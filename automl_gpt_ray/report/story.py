@@ -23,6 +23,8 @@ from automl_gpt_ray.journal import FILE_NAME, Entry, scan_journal
 from automl_gpt_ray.records import History, Objective, TrialRecord
 
 E = TypeVar("E", bound=Event)
+TASKS = "tasks.json"
+"""What the folder of a job of several tasks holds."""
 
 
 @dataclass(frozen=True)
@@ -148,16 +150,19 @@ def read_story(folder: str | Path) -> Story:
     """Read the journal of a run.
 
     Args:
-        folder: The run folder, or the journal itself.
+        folder: The run folder, or the journal itself; the folder of a job of several tasks where it holds one run.
 
     Raises:
         JobError: There is no journal of a run.
         JournalError: It cannot be read.
     """
     place = Path(folder).expanduser().absolute()
+    runs = _below(place)
+    if (place / TASKS).is_file() and len(runs) == 1:
+        return read_story(place / runs[0])
     path = place if place.is_file() else place / FILE_NAME
-    if not path.is_file():
-        raise JobError("report", [Problem("RUN_DIR", *_no_run(place))])
+    if not path.is_file() or (place / TASKS).is_file():
+        raise JobError("report", [Problem("RUN_DIR", *_no_run(place, runs))])
     book, moments, unreadable = Book(), list[Moment](), 0
     for entry in scan_journal(path):
         if entry is None:
@@ -176,8 +181,11 @@ def _applied(book: Book, entry: Entry) -> Moment:
     return Moment(book.seconds, entry.time, entry.event)
 
 
-def _no_run(place: Path) -> tuple[str, str, str]:
-    below = sorted(p.parent.name for p in place.glob(f"*/{FILE_NAME}")) if place.is_dir() else []
+def _below(place: Path) -> list[str]:
+    return sorted(p.parent.name for p in place.glob(f"*/{FILE_NAME}")) if place.is_dir() else []
+
+
+def _no_run(place: Path, below: list[str]) -> tuple[str, str, str]:
     if below:
         named = ", ".join(below[:8]) + (" …" if len(below) > 8 else "")
         return "must be the folder of one run", str(place), f"it holds those of several: give one of {named}"

@@ -27,6 +27,7 @@ Pixels = npt.NDArray[np.uint8]
 
 ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"})
 _IDX_UBYTE = 0x08
+_UNREADABLE = (OSError, ValueError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError)
 _MODES = {1: "L", 3: "RGB"}
 
 
@@ -73,7 +74,7 @@ def read_folder(folder: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
     Raises:
         DataError: It holds no subfolder with images, or what is no image.
     """
-    files = sorted(f for f in folder.glob("*/*") if f.suffix.lower() in ENDINGS)
+    files = images_in(folder)
     if not files:
         rule = "must hold a folder for each class, with images in it"
         raise DataError(card.name, [Problem(str(folder), rule, "no such image", "arrange it as split/class/file.png")])
@@ -81,39 +82,65 @@ def read_folder(folder: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
     return pixels, [file.parent.name for file in files]
 
 
+def images_in(folder: Path) -> list[Path]:
+    """Return the files of images in the subfolders of `folder`, in order."""
+    return sorted(f for f in folder.glob("*/*") if f.suffix.lower() in ENDINGS)
+
+
 def decode(encoded: Iterable[tuple[str, Any]], count: int, card: DataCard) -> Pixels:
-    """Return encoded images as one array, all of the card's `image_shape` or of the first's.
+    """Return encoded images as one array.
 
     Args:
         encoded: For each, where it stands, and its bytes or path.
         count: How many there are.
-        card: Says the shape; images of another size are resized bilinearly.
+        card: Says the shape, else it is the first image's size, in colour where any image is; images of another
+            size are resized bilinearly.
 
     Raises:
-        DataError: Naming the first that is no image.
+        DataError: Naming all that are no image.
     """
-    pixels: Pixels | None = None
-    for number, (place, source) in enumerate(encoded):
-        try:
-            image = Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            shape = card.image_shape if pixels is None else pixels.shape[1:]
-            height, width, channels = shape or (image.height, image.width, _channels(image))
-            array = _array(image, height, width, channels)
-        except (OSError, ValueError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError) as error:
-            got = shown(str(error) or type(error).__name__)
-            raise DataError(card.name, [Problem(place, "must be a readable image", got, "remove it")]) from None
-        if pixels is None:
-            pixels = np.empty((count, *array.shape), dtype=np.uint8)
-        pixels[number] = array
-    if pixels is None:
+    sources = list(encoded)
+    if not sources:
         raise DataError(card.name, [Problem("images", "the split must hold at least one image", "none")])
+    problems: list[Problem] = []
+    shape = card.image_shape or _common_shape(sources)
+    pixels = np.empty((count, *shape), dtype=np.uint8)
+    for number, (place, source) in enumerate(sources):
+        try:
+            pixels[number] = _array(_opened(source), *shape)
+        except _UNREADABLE as error:
+            got = shown(str(error) or type(error).__name__)
+            problems.append(Problem(place, "must be a readable image", got, "remove it"))
+    if problems:
+        raise DataError(card.name, problems)
     return pixels
+
+
+def _common_shape(sources: Iterable[tuple[str, Any]]) -> tuple[int, int, int]:
+    first, channels = None, 1
+    for _, source in sources:
+        try:
+            # Opening reads the header only.
+            with _opened(source) as image:
+                first, channels = first or (image.height, image.width), max(channels, _channels(image))
+        except _UNREADABLE:
+            continue
+        if channels > 1:
+            break
+    return (*(first or (1, 1)), channels)
+
+
+def _opened(source: Any) -> Any:
+    return Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
 
 
 def _array(image: Any, height: int, width: int, channels: int) -> Pixels:
     mode = _MODES.get(channels)
     if mode is None:
         raise ValueError(f"images of {channels} channels cannot be decoded; `image_shape` must end in 1 or 3")
+    if image.mode.startswith("I"):
+        # Pillow's own conversion of 16 bits would cut all above 255 off.
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
     image = image if image.mode == mode else image.convert(mode)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)

@@ -15,7 +15,7 @@ import numpy as np
 from automl_gpt_ray.cards import DataCard, Loading
 from automl_gpt_ray.errors import DataError, Problem, shown
 from automl_gpt_ray.training import bundled, fetch, labels, splits
-from automl_gpt_ray.training.image_files import Pixels, read_folder, read_idx, read_parquet
+from automl_gpt_ray.training.image_files import Pixels, images_in, read_folder, read_idx, read_parquet
 from automl_gpt_ray.training.labels import Labels
 
 FORMATS = ("sklearn", "parquet", "idx", "image_folder")
@@ -88,7 +88,9 @@ def _read(card: DataCard, split: str) -> tuple[Pixels, list[Any]]:
     if load.format == "sklearn":
         return bundled.images(card)
     if load.format == "image_folder":
-        return read_folder(_folder(card, load) / load.files.get(split, split), card)
+        folder = _folder(card, load)
+        flat = not load.files and not _split_folders(folder)
+        return read_folder(folder if flat else folder / load.files.get(split, split), card)
     if load.format == "idx":
         keys = (f"{split}_images", f"{split}_labels")
         files = fetch.find_files(card, only=frozenset(keys))
@@ -107,17 +109,22 @@ def _official(card: DataCard) -> frozenset[str]:
         return frozenset(load.files)
     if load.format == "image_folder":
         folder = _folder(card, load)
-        return frozenset(split for split in splits.SPLITS if (folder / split).is_dir())
+        # Folders of classes without those of splits are all training data, as data set hubs read them.
+        return _split_folders(folder) or frozenset({"train"} if images_in(folder) else ())
     if load.format == "parquet" and not Path(load.path or "").expanduser().is_file():
         rule = "must be a Parquet file, or a folder with `load.files` naming those in it"
         raise DataError(card.name, [Problem("load.path", rule, shown(load.path), "correct the path or add `files`")])
     return frozenset({"train"})
 
 
+def _split_folders(folder: Path) -> frozenset[str]:
+    return frozenset(split for split in splits.SPLITS if (folder / split).is_dir())
+
+
 def _folder(card: DataCard, load: Loading) -> Path:
     folder = Path(load.path).expanduser() if load.path else None
     if folder is None or not folder.is_dir():
-        rule = "must be a folder arranged as split/class/file.png"
+        rule = "must be a folder arranged as class/file.png or split/class/file.png"
         remedy = "correct the path or set `data.path` in the job"
         raise DataError(card.name, [Problem("load.path", rule, shown(load.path), remedy)])
     return folder

@@ -18,6 +18,7 @@ Labels = npt.NDArray[Any]
 """Shape (examples,): int64 class indices, or float64 targets."""
 
 _MAX_LISTED = 3
+_GREATEST = 1e100
 
 
 def encode(values: Sequence[Any], card: DataCard, field: str) -> tuple[Labels, list[Problem]]:
@@ -59,6 +60,10 @@ def _targets(values: Sequence[Any], field: str) -> tuple[Labels, list[Problem]]:
         return _none(), [Problem(field, "targets must be numbers", shown(wrong), "correct the data or the task")]
     if not np.isfinite(targets).all():
         return _none(), [Problem(field, "targets must be finite", "infinity", "remove or correct these rows")]
+    widest = targets[np.abs(targets).argmax()] if len(targets) else 0.0
+    if abs(widest) > _GREATEST:
+        rule = f"targets must lie within ±{_GREATEST:g}, or their squares overflow"
+        return _none(), [Problem(field, rule, shown(float(widest)), "measure them in a greater unit")]
     return targets, []
 
 
@@ -76,6 +81,8 @@ def _classes(values: Sequence[Any], card: DataCard, field: str) -> tuple[Labels,
 
 
 def _index(value: Any, names: list[str], strip: str) -> int | None:
+    if str(value) in names:
+        return names.index(str(value))
     text = str(value).strip()
     text = text.rstrip(strip).rstrip() if strip else text
     if text in names:

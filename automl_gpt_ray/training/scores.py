@@ -13,21 +13,17 @@ import numpy.typing as npt
 from sklearn import metrics as sk
 
 from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.metrics import of_task
 from automl_gpt_ray.training.labels import Labels
 
 Floats = npt.NDArray[np.floating[Any]]
 
-_CLASSIFICATION = ("accuracy", "error_rate", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
-_REGRESSION = ("rmse", "mae", "r2")
 _SMALLEST = 1e-15  # keeps the log loss of a certain and wrong prediction finite
 
 
 def reported(card: DataCard) -> tuple[str, ...]:
     """Return the names of the metrics reported for the card's task."""
-    if card.task == "regression":
-        return _REGRESSION
-    binary = len(card.label_space.classes) == 2
-    return (*_CLASSIFICATION, "average_precision") if binary else _CLASSIFICATION
+    return of_task(card.task, len(card.label_space.classes))
 
 
 def scores(card: DataCard, labels: Labels, predictions: Floats) -> dict[str, float]:

@@ -17,13 +17,14 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from automl_gpt_ray.cards import DataCard, Loading
+from automl_gpt_ray.cards.number_text import NumberStyle, is_text
 from automl_gpt_ray.errors import DataError, Problem, shown
 from automl_gpt_ray.training.fetch import unpacked
 
 Types = Mapping[str, Any]
 """Column name to Arrow type."""
 
-_DELIMITERS = (b",", b";", b"\t")
+_DELIMITERS = (b",", b";", b"\t", b"|")
 
 
 def read_file(path: Path, card: DataCard, types: Types) -> Any:
@@ -94,7 +95,8 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
     load = card.load or Loading(format="csv")
     content = _without_comments(unpacked(path).removeprefix(b"\xef\xbb\xbf"), load.comment)
     label = {card.label_space.column: pa.string()} if card.label_space.column else {}
-    return pa_csv.read_csv(
+    style = NumberStyle(load.decimal, load.thousands)
+    table = pa_csv.read_csv(
         io.BytesIO(content),
         read_options=pa_csv.ReadOptions(column_names=load.columns or None, use_threads=False),
         parse_options=pa_csv.ParseOptions(
@@ -103,12 +105,33 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
             newlines_in_values=load.quoted,
         ),
         convert_options=pa_csv.ConvertOptions(
-            column_types={**types, **label},
+            column_types={**(types if style.is_plain else _as_texts(types)), **label},
             # Files written as `a, b` have a blank before each value, the missing ones included.
             null_values=[*load.missing, *(f" {text}" for text in load.missing)],
             strings_can_be_null=True,
         ),
     )
+    return table if style.is_plain else _numbered(table, style, types, label)
+
+
+def _as_texts(types: Types) -> Types:
+    return {name: pa.string() if pa.types.is_floating(kind) else kind for name, kind in types.items()}
+
+
+def _numbered(table: Any, style: NumberStyle, types: Types, label: Types) -> Any:
+    """Return the table with numbers of another style read; they stay texts where `types` says so, and in the label."""
+    for place, field in enumerate(table.schema):
+        if not is_text(field.type):
+            continue
+        column = style.plain(table.column(place))
+        if field.name not in label and types.get(field.name) != pa.string():
+            try:
+                column = column.cast(pa.float64())
+            except pa.ArrowInvalid:
+                if field.name in types:
+                    raise
+        table = table.set_column(place, field.name, column)
+    return table
 
 
 def _without_comments(content: bytes, comment: str | None) -> bytes:

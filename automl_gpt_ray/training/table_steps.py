@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
@@ -26,6 +26,7 @@ from automl_gpt_ray.training.preprocessing import CHOICES, Matrix, Preprocessor
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import Step, check_config, check_objective, check_same, read_state, write_state
 from automl_gpt_ray.training.tables import Table, load_table
+from automl_gpt_ray.training.targets import TargetScale
 from automl_gpt_ray.training.task import TrainingTask
 
 WEIGHTINGS = ("none", "balanced")
@@ -38,7 +39,7 @@ class Rows:
     Attributes:
         values: Shape (n, features).
         types: `q` number or `c` category, one a feature.
-        labels: Shape (n,).
+        labels: Shape (n,): class indices or targets, those that a model is made of on `TargetScale`'s.
         groups: Of the card's `groups`; n rows.
     """
 
@@ -103,7 +104,8 @@ def fit(
         Preprocessor.from_json(state["preprocessing"]) if state else Preprocessor.fit(tables["train"].features, config)
     )
     rows = {split: _rows(fitted, table) for split, table in tables.items()}
-    model = make(config, task, rows["train"])
+    scale = _scale(state) if state else TargetScale.of(task.data, rows["train"].labels)
+    model = make(config, task, _taught(rows["train"], scale))
     if state and resume_from:
         restore(model, resume_from, state)
     seconds, first = (float(state["seconds"]), int(state["step"]) + 1) if state else (0.0, 1)
@@ -111,9 +113,9 @@ def fit(
         began = time.perf_counter()
         model.grow(config, step)
         clock = Stopwatch()
-        metrics = _metrics(model, rows, task, clock)
+        metrics = _metrics(model, rows, task, scale, clock)
         seconds += time.perf_counter() - began
-        kept = {"step": step, "seconds": seconds, "config": dict(config), "refit": task.refit}
+        kept = {"step": step, "seconds": seconds, "config": dict(config), "refit": task.refit, "targets": asdict(scale)}
         yield Step(
             {**metrics, "step": step, "seconds": seconds},
             partial(_save, model, {**kept, "preprocessing": fitted.to_json()}),
@@ -128,10 +130,11 @@ def evaluate(make: Make, restore: Restore, task: TrainingTask, folder: Path, spl
     # A model that is fitted again needs the rows that it was fitted to.
     tables = load_table(task.data, {"train", split, *(["validation"] if state["refit"] else [])}, task.seed)
     train = tables["train"].joined_with(tables["validation"]) if state["refit"] else tables["train"]
-    model = make(state["config"], task, _rows(fitted, train))
+    scale = _scale(state)
+    model = make(state["config"], task, _taught(_rows(fitted, train), scale))
     restore(model, folder, state)
     table = tables[split]
-    predicted = model.predict(fitted.apply(table.features)[0])
+    predicted = scale.told(model.predict(fitted.apply(table.features)[0]))
     return scores(task.data, table.labels, predicted) | gaps(task.data, table.labels, predicted, table.groups)
 
 
@@ -171,13 +174,23 @@ def step_seed(seed: int, step: int) -> int:
     return int(np.random.default_rng([seed, step]).integers(2**31 - 1))
 
 
-def _metrics(model: Model, rows: Mapping[str, Rows], task: TrainingTask, clock: Stopwatch) -> dict[str, float]:
+def _scale(state: Mapping[str, Any]) -> TargetScale:
+    return TargetScale(**state.get("targets", {}))
+
+
+def _taught(rows: Rows, scale: TargetScale) -> Rows:
+    return replace(rows, labels=scale.taught(rows.labels))
+
+
+def _metrics(
+    model: Model, rows: Mapping[str, Rows], task: TrainingTask, scale: TargetScale, clock: Stopwatch
+) -> dict[str, float]:
     with clock.over(len(rows["validation"].labels)):
-        predicted = model.predict(rows["validation"].values)
+        predicted = scale.told(model.predict(rows["validation"].values))
     held_out = rows["validation"]
     validation = scores(task.data, held_out.labels, predicted)
     validation |= gaps(task.data, held_out.labels, predicted, held_out.groups)
-    train = scores(task.data, rows["train"].labels, model.predict(rows["train"].values))
+    train = scores(task.data, rows["train"].labels, scale.told(model.predict(rows["train"].values)))
     always = "rmse" if task.data.task == "regression" else "log_loss"
     return {**validation, **{f"train_{name}": train[name] for name in (task.objective.metric, always)}}
 

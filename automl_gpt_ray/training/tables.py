@@ -5,6 +5,7 @@ Knows files, splits and labels; nothing of preprocessing or models.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 from pandas.api.types import union_categoricals
 
 from automl_gpt_ray.cards import DataCard, Loading
@@ -22,6 +24,7 @@ from automl_gpt_ray.training.fairness import check_groups
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.table_files import Types, as_frame, kind_of, read_file
 
+_LOG = logging.getLogger(__name__)
 _ENDINGS = {"csv": (".csv", ".csv.gz"), "parquet": (".parquet",)}
 
 
@@ -93,7 +96,8 @@ def _tables(card: DataCard, sources: Mapping[str, Any], kinds: Mapping[str, str]
     tables: dict[str, Table] = {}
     problems: list[Problem] = []
     missing = frozenset(card.load.missing) if card.load and card.load.format == "csv" else frozenset[str]()
-    for split, source in sources.items():
+    for split, whole in sources.items():
+        source = _labelled(card, whole, split)
         try:
             groups = as_frame(source, dict.fromkeys(card.groups, "category"), missing, split)
             tables[split] = Table(as_frame(source, kinds, missing, split), _labels(card, source, split), groups)
@@ -102,6 +106,19 @@ def _tables(card: DataCard, sources: Mapping[str, Any], kinds: Mapping[str, str]
     if problems:
         raise DataError(card.name, problems)
     return tables
+
+
+def _labelled(card: DataCard, source: Any, split: str) -> Any:
+    """Return the rows that have a label; the others can teach and judge nothing."""
+    name = card.label_space.column or bundled.LABEL
+    if name not in source.column_names:
+        return source  # `_labels` says so
+    absent = pc.is_null(source.column(name), nan_is_null=True)
+    count = pc.sum(absent).as_py() or 0
+    if not count:
+        return source
+    _LOG.warning("%s: %d of %d rows of `%s` have no label: skipped", card.name, count, source.num_rows, split)
+    return source.filter(pc.invert(absent))
 
 
 def _labels(card: DataCard, source: Any, split: str) -> Labels:
@@ -122,7 +139,9 @@ def _label_problem(source: Any, name: str, field: str) -> Problem | None:
         remedy = did_you_mean(name, source.column_names[:20]) or "correct `label_space.column`"
         return Problem(field, "the label column must exist", "no such column", remedy)
     if not source.num_rows:
-        return Problem(field, "the split must hold at least one example", "none", "add data or remove the split")
+        return Problem(
+            field, "the split must hold at least one example with a label", "none", "add data or remove the split"
+        )
     if kind_of(source.schema.field(name).type) is None:
         return Problem(field, "labels must be texts or numbers", str(source.schema.field(name).type))
     return None

@@ -6,6 +6,8 @@ import gzip
 import io
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
@@ -13,6 +15,7 @@ from pyarrow import parquet
 from automl_gpt_ray.cards import load_data_card, to_yaml
 from automl_gpt_ray.cards.describe import describe_file
 from automl_gpt_ray.errors import CardError
+from automl_gpt_ray.training.tables import load_table
 
 SHARED = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 HEADER = "age,city,label\n"
@@ -92,7 +95,7 @@ def test_a_header_over_texts_only(write):
     assert (bare.load.columns, bare.size) == (["column_1", "column_2"], {"train": 20})
 
 
-@pytest.mark.parametrize("separator", [";", "\t"])
+@pytest.mark.parametrize("separator", [";", "\t", "|"])
 def test_separators_the_trainers_read_too(write, separator):
     card = describe_file(write((HEADER + ROWS).replace(",", separator)))
     assert [c.name for c in card.columns] == ["age", "city", "label"]
@@ -101,7 +104,51 @@ def test_separators_the_trainers_read_too(write, separator):
 def test_missing_values_are_counted_and_said(write):
     card = describe_file(write(HEADER + ROWS + "?,,yes\nNA, ,\n"))
     assert [(c.missing, c.distinct) for c in card.columns] == [(0.0625, 30), (0.0625, 2), (0.03125, 2)]
-    assert card.description.endswith("6.2% of values missing; 1 rows have no label.")
+    assert card.description.endswith("6.2% of values missing; 1 rows have no label and are left out.")
+    assert card.size == {"train": 31}
+
+
+def test_a_separator_at_the_end_of_each_line_makes_no_column(write):
+    card = describe_file(write((HEADER + ROWS).replace("\n", ",\n")))
+    assert (card.label_space.column, card.load.columns, card.load.drop) == ("label", [], [""])
+
+
+def test_short_sentences_are_texts(write):
+    card = describe_file(write("said,label\n" + "".join(f"come to my no {i},{i % 2}\n" for i in range(30))))
+    assert card.input_type == "text"
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_decimal_commas_are_numbers_in_description_and_training(write, separator):
+    lines = (
+        ["x", "price", "kind", "target"],
+        *([f"{i},5", f"{i + 1}.234,50", ["a,b", "c"][i % 2], f"-{i},25"] for i in range(30)),
+    )
+    card = describe_file(write("".join(separator.join(line) + "\n" for line in lines)))
+    assert [column.type for column in card.columns] == ["number", "number", "category", "number"]
+    assert (card.task, card.load.decimal, card.load.thousands) == ("regression", ",", ".")
+    read = load_table(card, ("train", "validation", "test"), seed=0)
+    found = pd.concat([table.features.assign(target=table.labels) for table in read.values()]).sort_values("x")
+    assert found["x"].tolist() == [i + 0.5 for i in range(30)]
+    assert found["price"].tolist() == [(i + 1) * 1000 + 234.5 for i in range(30)]
+    assert found["target"].tolist() == [-i - 0.25 for i in range(30)]
+    assert set(found["kind"]) == {"a,b", "c"}
+
+
+def test_quoted_thousands_are_numbers_and_a_list_between_commas_is_not(write):
+    rows = "".join(f'"{i + 1},000","{i},{i + 1}",{"yn"[i % 2]}\n' for i in range(30))
+    card = describe_file(write("price,pair,label\n" + rows))
+    assert [column.type for column in card.columns] == ["number", "category", "category"]
+    assert (card.load.decimal, card.load.thousands) == (".", ",")
+    undeclared = card.model_copy(update={"columns": []})
+    for one in (card, undeclared):
+        assert load_table(one, ("train",), seed=0)["train"].features["price"].min() >= 1000
+
+
+def test_half_precision_numbers(write_table):
+    card = describe_file(write_table({"x": np.arange(20, dtype="float16"), "label": ["a", "b"] * 10}))
+    assert card.columns[0].type == "number"
+    assert load_table(card, ("train",), seed=0)["train"].features["x"].max() > 1
 
 
 def test_quoted_fields_hold_separators_and_line_breaks(write):
@@ -162,7 +209,9 @@ def test_a_split_column_gives_the_sizes(write):
         ([int(i < 6) for i in range(60)], "classification", "accuracy", [0, 1]),
         ([min(i, 2) for i in range(60)], "classification", "balanced_accuracy", [0, 1, 2]),
         (["01", "1", "2"] * 20, "classification", "accuracy", ["01", "1", "2"]),
-        (["1.0", "0.0"] * 30, "regression", "rmse", []),
+        (["1.0", "0.0"] * 30, "classification", "accuracy", [0, 1]),  # what pandas makes of 1, 0 and a gap
+        (["1.0", "0.5"] * 30, "regression", "rmse", []),
+        (["1.0", "2", "01"] * 20, "classification", "accuracy", ["01", "1.0", "2"]),
         ([-1, 1, 10] * 20, "classification", "accuracy", [-1, 1, 10]),
     ],
 )

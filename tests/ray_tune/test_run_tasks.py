@@ -129,5 +129,5 @@ def test_a_plan_of_tasks_assigns_and_plans_each(two, tmp_path):
     told = CliRunner().invoke(app, ["plan", str(tmp_path / "job.yaml"), "--proposals", "1", "--set", "experience=off"])
     assert told.exit_code == 0, told.output
     assert told.output.count("1. default: the default configuration") == 2
-    assert "up to 3 trials and 6 training steps" in told.output
-    assert "up to 2 trials and 4 training steps" in told.output
+    assert "up to 3 trials and 3 training steps" in told.output
+    assert "up to 2 trials and 2 training steps" in told.output

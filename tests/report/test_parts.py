@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from automl_gpt_ray import cli
 from automl_gpt_ray.config import load_job
+from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import (
     Decision,
     ResultReported,
@@ -29,6 +30,19 @@ from automl_gpt_ray.report.story import read_story
 from automl_gpt_ray.report.thinning import evenly, most_points, thinned
 from automl_gpt_ray.report.trials import call_of
 from automl_gpt_ray.report.verdict import calibration, decided, ledger_of
+
+
+def test_the_folder_of_a_job_of_one_task_stands_for_its_run(made, tmp_path):
+    run = made(trials=3)
+    job = tmp_path / "job"
+    job.mkdir()
+    Journal(job / FILE_NAME).close()
+    (job / "tasks.json").write_text("{}")
+    run.rename(job / "iris")
+    assert read_story(job).folder == job / "iris"
+    made(trials=3).rename(job / "wine")
+    with pytest.raises(JobError, match="give one of iris, wine"):
+        read_story(job)
 
 
 def test_thinning_keeps_ends_and_extremes():

@@ -54,6 +54,31 @@ def test_folders(folder_card):
     assert images["test"].pixels[images["test"].labels == 1].min() == 240
 
 
+def test_folders_of_classes_alone_are_training_data(folder_card):
+    load = folder_card.load.model_copy(update={"path": f"{folder_card.load.path}/train"})
+    images = load_images(folder_card.model_copy(update={"load": load}), ALL, seed=0)
+    assert sum(len(found.labels) for found in images.values()) == 20
+
+
+def test_one_grey_picture_takes_no_colour_from_the_others(folder_card, tmp_path):
+    (tmp_path / "train" / "dark" / "0.png").write_bytes(picture(10, mode="L"))
+    Image.new("RGB", (6, 4), (250, 0, 0)).save(tmp_path / "train" / "light" / "0.png")
+    pixels = load_images(folder_card, ("train", "validation"), seed=0)
+    assert any((image[0, 0] == (250, 0, 0)).all() for found in pixels.values() for image in found.pixels)
+
+
+def test_sixteen_bits_keep_their_shades(tmp_path):
+    (tmp_path / "train" / "dark").mkdir(parents=True)
+    (tmp_path / "train" / "light").mkdir()
+    shades = np.arange(0, 2**16, 2**12, dtype=np.uint16).reshape(4, 4)
+    for name in ("dark", "light"):
+        for i in range(5):
+            Image.fromarray(shades).save(tmp_path / "train" / name / f"{i}.png")
+    card = image_card(load={"format": "image_folder", "path": str(tmp_path)})
+    pixels = load_images(card, ("train",), seed=0)["train"].pixels
+    assert pixels[0].ravel().tolist() == list(range(0, 256, 16))
+
+
 def test_digits_come_in_full_range():
     images = load_images(load_data_card(CARDS / "digits.yaml"), ALL, seed=0)
     assert sum(len(found.labels) for found in images.values()) == 1797

@@ -4,10 +4,11 @@ import math
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from automl_gpt_ray.errors import DataError, SpaceError, TrainingError
-from automl_gpt_ray.training import lightgbm_trees, sklearn_models, table_steps
+from automl_gpt_ray.training import lightgbm_trees, sklearn_models, table_steps, tabular
 from training.small import card_of, task_of
 
 SAMPLED = {"rounds_per_step": 3, "bagging_fraction": 0.6, "bagging_freq": 1, "feature_fraction": 0.7, "num_leaves": 5}
@@ -63,6 +64,28 @@ def test_several_classes_and_targets(trainer, config, name):
     grown = {**config, "rounds_per_step": 20} if trainer is lightgbm_trees else config
     last = list(trainer.fit(grown, task_of(card, card.metric, "max" if classes else "min")))[-1].metrics
     assert last["accuracy"] > 0.8 if classes else math.isfinite(last["rmse"])
+
+
+@pytest.mark.parametrize(
+    ("trainer", "config"),
+    [(tabular, {"gamma": 0.1}), (lightgbm_trees, {"lambda_l1": 1.0}), CASES["random_forest"]],
+    ids=["xgboost", "lightgbm", "forest"],
+)
+def test_what_is_learnt_does_not_hang_on_the_unit_of_the_targets(tmp_path, trainer, config):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=120)
+    found = []
+    for unit in (1.0, 1e-9, 1e12):
+        pd.DataFrame({"x": x, "label": (2.0 * x + 5.0) * unit}).to_csv(tmp_path / "t.csv", index=False)
+        load = {"format": "csv", "path": str(tmp_path / "t.csv")}
+        card = card_of(task="regression", metric="rmse", label_space={"column": "label"}, load=load)
+        task = task_of(card, "rmse", "min", 2)
+        last = list(trainer.fit(config, task))[-1]
+        tested = trainer.evaluate(config, task, saved(last, tmp_path / f"{unit:g}"), "validation")
+        assert tested["rmse"] == pytest.approx(last.metrics["rmse"])
+        found.append((last.metrics["rmse"] / unit, last.metrics["r2"]))
+    assert found[0][1] > 0.5
+    assert found[1:] == [pytest.approx(found[0], rel=1e-3)] * 2
 
 
 def test_a_model_trained_on_everything_is_scored_as_that(table_card, tmp_path):

@@ -95,7 +95,7 @@ def test_infinity_reads_as_missing(tmp_path):
         ("n,other\n1,no\n2,yes\n", "the label column must exist"),
         ("n,label\n1,no\n2,maybe\n", "'maybe'"),
         ("n,label\n1,no\n2,no\n", "at least two classes"),
-        ("n,label\n1,no\n2,\n", "every example must have a label"),
+        ("n,label\n1,\n2,\n", "at least one example with a label"),
         ("n,label\n1,no\n2,yes,3\n", "must be a readable table"),
         ("n,n,label\n1,1,no\n2,2,yes\n", "column names must differ"),
         ("label\nno\nyes\n", "at least one column besides the label"),
@@ -109,6 +109,18 @@ def test_bad_tables_give_a_data_error(tmp_path, text, expected):
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(DataError, match=expected):
         check_data(card_of(load={"format": "csv", "path": str(path)}))
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_rows_without_a_label_are_left_out_and_counted(tmp_path, caplog, name):
+    frame = pd.DataFrame({"n": range(40), "label": ["no", "yes", None, "yes"] * 10})
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    frame.to_parquet(tmp_path / "t.parquet")
+    card = card_of(load={"format": name.split(".")[1], "path": str(tmp_path / name)})
+    found = load_table(card, ("train", "validation", "test"), seed=0)
+    assert not {n for table in found.values() for n in table.features["n"]} & set(range(2, 40, 4))
+    assert sum(len(table.labels) for table in found.values()) == 30
+    assert "10 of 40 rows of `train` have no label: skipped" in caplog.text
 
 
 def test_a_broken_parquet_file_and_a_broken_gzip_file(tmp_path):

@@ -222,9 +222,8 @@ def test_bad_texts_are_data_errors(tmp_path):
         "only missing ones": frame.assign(text=""),
         "'maybe'": frame.assign(label=["maybe", *frame["label"][1:]]),
         "at least two classes": frame.assign(label="yes"),
-        "every example must have a label": frame.assign(label=["", *frame["label"][1:]]),
+        "at least one example with a label": frame.assign(label=""),
         "column with the text must exist": frame.rename(columns={"text": "words"}),
-        "at least one example": frame[:0],
     }
     for expected, rows in wrong.items():
         with pytest.raises(DataError, match=expected):

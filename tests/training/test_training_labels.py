@@ -12,6 +12,11 @@ def test_labels_are_read_by_name_by_number_and_by_index():
     assert labels.encode([True, False], card_of(label_space={"classes": [False, True]}), "y")[0].tolist() == [1, 0]
 
 
+def test_blanks_may_belong_to_a_label():
+    card = card_of(label_space={"classes": [" a ", "b"]})
+    assert labels.encode([" a ", "b"], card, "y")[0].tolist() == [0, 1]
+
+
 def test_stripped_ends_belong_to_no_label():
     card = card_of(load={"format": "csv", "path": "x", "label_strip": "."})
     assert labels.encode(["yes.", "no"], card, "y")[0].tolist() == [1, 0]
@@ -41,6 +46,7 @@ def test_targets_must_be_finite_numbers():
     assert labels.encode(["1.5", 2], card, "y")[0].tolist() == [1.5, 2.0]
     assert "must be numbers" in str(labels.encode(["1.5", "many"], card, "y")[1][0])
     assert "must be finite" in str(labels.encode([1.0, float("inf")], card, "y")[1][0])
+    assert "squares overflow, got -1e+300" in str(labels.encode([1.0, -1e300], card, "y")[1][0])
 
 
 def test_one_class_is_a_problem():
