@@ -28,7 +28,7 @@ ENVIRONMENT = {
 """What drivers and workers need; a cluster's nodes are started with it."""
 BUCKET = "bucket"
 VARIABLE = "AUTOML_GPT_RAY_S3_PYTHON"
-"""Environment variable with the Python that has moto; by default that of `.venv-s3`, which `make test` makes."""
+"""Environment variable with the Python that has moto; by default that of `.venv-s3`. `make s3` makes it."""
 ROOT = Path(__file__).resolve().parents[1]
 _CREDENTIAL = re.compile(r"Credential=([^/]+)/")
 
@@ -42,10 +42,9 @@ class Request(NamedTuple):
 
 
 def python():
-    """The Python that has moto, None where it was not set up; who names one gets no other."""
-    named = os.environ.get(VARIABLE)
-    path = Path(named) if named else ROOT / ".venv-s3" / "bin" / "python"
-    return path if named or path.exists() else None
+    """The Python that has moto; None where `make s3` did not come to its end."""
+    path = Path(os.environ.get(VARIABLE) or ROOT / ".venv-s3" / "bin" / "python")
+    return path if (path.parents[1] / ".ready").exists() else None
 
 
 class S3Server:
