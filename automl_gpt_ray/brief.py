@@ -6,8 +6,9 @@ nothing else; a run from a job file has all of it.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 from pydantic import TypeAdapter
@@ -108,8 +109,12 @@ class Brief:
 
     @property
     def metric(self) -> Metric | None:
-        """The objective's metric where its range is known."""
-        return METRICS.get(self.objective.metric)
+        """The objective's metric where its name is known; without a Data Card its values may be in any unit.
+
+        Somebody's own training function may well report an accuracy in per cent.
+        """
+        known = METRICS.get(self.objective.metric)
+        return known if known is None or self.data else replace(known, low=-math.inf, high=math.inf)
 
     @property
     def groups(self) -> dict[Group, dict[str, Parameter]]:

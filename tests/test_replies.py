@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_runs import CONDITIONAL, CONSTANT, MINIMISE, bare_brief, full_brief, valid_item
 
+from automl_gpt_ray.cards import parse_data_card
 from automl_gpt_ray.records import LogPoint, Objective
 from automl_gpt_ray.replies import MAX_REPLY, Drafts, ReplyError, extract_json, parse_proposals
 
@@ -212,7 +214,22 @@ def test_reasons_are_one_printable_line(reason, shown):
     assert read(reply(one(eta=0.1, reason=reason))).drafts[0].reason == (shown or "no reason was given")
 
 
-def log_of(points, brief=BRIEF):
+# A Data Card says what its metrics mean; without one an accuracy may be in per cent.
+CARDED = replace(
+    BRIEF,
+    data=parse_data_card(
+        {
+            "name": "d",
+            "task": "classification",
+            "input_type": "tabular",
+            "metric": "accuracy",
+            "label_space": {"column": "y", "classes": [0, 1]},
+        }
+    ),
+)
+
+
+def log_of(points, brief=CARDED):
     (draft,) = parse_proposals(reply(one(eta=0.1, booster="gbtree", log=points)), brief).drafts
     return draft.predicted_log, draft.notes
 
@@ -255,6 +272,11 @@ def test_numbers_that_fit_no_float(key, number):
     assert "must be finite numbers" in draft.notes[-1]
 
 
+def test_somebody_elses_accuracy_may_be_in_per_cent():
+    log, notes = log_of([{"step": 1, "value": 85, "low": 80, "high": 120}], BRIEF)
+    assert (log.points, notes) == ((LogPoint(1, 85, 80, 120),), ())
+
+
 def test_a_good_log_is_sorted_and_clipped_to_the_metric():
     log, notes = log_of([{"step": 4.0, "value": 0.9, "low": 0.8, "high": 1.2}, {**POINT, "low": -0.5}])
     assert log.points == (LogPoint(1, 0.5, 0.0, 0.6), LogPoint(4, 0.9, 0.8, 1.0))
@@ -264,7 +286,7 @@ def test_a_good_log_is_sorted_and_clipped_to_the_metric():
 def test_a_metric_of_unknown_range_takes_any_number():
     point = {"step": 1, "value": 85, "low": -3, "high": 1e6}
     assert log_of([point], bare_brief(CONDITIONAL, Objective("mine", "max")))[0].final.value == 85
-    assert log_of([point], bare_brief(CONDITIONAL, MINIMISE))[0].final.low == 0
+    assert log_of([point], replace(CARDED, objective=MINIMISE))[0].final.low == 0
 
 
 def test_a_space_without_choice_has_no_proposals():
