@@ -24,7 +24,7 @@ demo: $(READY)
 # run once more, and named in the summary (R) where that passed. What fails twice fails.
 test: lint
 	-$(MAKE) s3
-	AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfER
+	AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfERs
 
 s3: $(S3_READY)
 

@@ -239,6 +239,7 @@ class Revising:
         """Put up new values, and return the version; where the trial is to begin stays as it is."""
         before = self._board.notice(name)
         self._board.post(name, replace(before, version=before.version + 1, values=values))
+        self._board.taken(name)  # the board has it before the trial goes on: two callers of an actor have no order
         return before.version + 1
 
     def _send(self, trial: Trial, config: Config, start: Any) -> None:

@@ -31,6 +31,7 @@ PARAMETERS = frozenset(
 """Names in a configuration that go to LightGBM as they are."""
 
 DEFAULT_ROUNDS = 10
+_KNOWN = PARAMETERS | {"class_weighting", "rounds_per_step"}
 _MODEL_FILE = "model.txt"
 
 
@@ -61,8 +62,7 @@ def fit(config: Config, task: TrainingTask, resume_from: Path | None = None) -> 
         resume_from: Folder of a checkpoint to go on from, with the same results as if the training
             had not been interrupted.
     """
-    known = PARAMETERS | {"class_weighting", "rounds_per_step"}
-    return guarded(table_steps.fit(_Trees, _restore, known, config, task, resume_from), task.objective)
+    return guarded(table_steps.fit(_Trees, _restore, _KNOWN, config, task, resume_from), task.objective)
 
 
 def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, split: str = "test") -> dict[str, float]:

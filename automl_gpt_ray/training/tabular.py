@@ -24,6 +24,7 @@ from automl_gpt_ray.training.table_steps import Rows
 from automl_gpt_ray.training.task import TrainingTask
 from automl_gpt_ray.training.xgboost_names import DEFAULT_ROUNDS, PARAMETERS
 
+_KNOWN = PARAMETERS | {"class_weighting", "rounds_per_step"}
 _MODEL_FILE = "model.ubj"
 
 
@@ -54,8 +55,7 @@ def fit(config: Config, task: TrainingTask, resume_from: Path | None = None) -> 
         resume_from: Folder of a checkpoint to go on from, with the same results as if the training
             had not been interrupted.
     """
-    known = PARAMETERS | {"class_weighting", "rounds_per_step"}
-    return guarded(table_steps.fit(_Trees, _restore, known, config, task, resume_from), task.objective)
+    return guarded(table_steps.fit(_Trees, _restore, _KNOWN, config, task, resume_from), task.objective)
 
 
 def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, split: str = "test") -> dict[str, float]:
