@@ -90,7 +90,7 @@ class Jobs:
         checkpoint, config = grid[best].checkpoint, grid[best].config
         if checkpoint is None or config is None or prepared.evaluate is None:
             raise RuntimeError(f"the best random trial of `{name}` left nothing to score")
-        test = score(prepared.evaluate, config, prepared.task, Path(checkpoint.path), job.resources)
+        test = score(prepared.evaluate, config, prepared.task, checkpoint, job.resources)
         default = dict(brief.space.default)
         drawn = [value for i, value in values.items() if grid[i].config != default]
         return drawn, values[best], float(test[metric])
