@@ -123,7 +123,7 @@ def _once(folder: Path, data: Path, size: Size, seed: int, llm: LLMClient | None
         "mean of random": Row(float(np.mean(drawn))),
         "best of random": Row(best, test),
         "default": _value(plain, "default"),
-        "copied": _value(told, "recalled"),
+        "copied": _copied(told),
         "without cards": _row(plain),
         "with cards": _row(told),
         "unlike card": _row(unlike),
@@ -169,6 +169,12 @@ def _row(outcome: Outcome) -> Row:
 def _value(outcome: Outcome, source: str) -> Row:
     found = first_by(outcome, source)
     return Row(float("nan") if found is None else found)
+
+
+def _copied(told: Outcome) -> Row:
+    """Return what the settings of the most similar card reach; where nothing there beat the default, that is it."""
+    found = first_by(told, "recalled")
+    return _value(told, "default") if found is None else Row(found)
 
 
 def _summary(rows: list[Row]) -> dict[str, dict[str, float]]:
