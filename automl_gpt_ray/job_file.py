@@ -11,6 +11,8 @@ from automl_gpt_ray.config import LoadedJob, override, read_job
 from automl_gpt_ray.errors import JobError, Problem
 
 FILE_NAME = "job.json"
+TASKS = "tasks.json"
+"""What the folder of a job of several tasks holds instead."""
 
 
 def save_job(loaded: LoadedJob, folder: Path) -> None:

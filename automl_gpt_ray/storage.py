@@ -48,16 +48,13 @@ class Place:
         """
         text = str(name)
         refuse_keys(text, field)
-        where = text if is_uri(text) else str(Path(text).expanduser().absolute())
         try:
-            files, path = fs.FileSystem.from_uri(where)
-            if not path.strip("/"):
-                raise ValueError("no folder or bucket is named")
+            where, files, path = located(text)
         except TROUBLES as error:
             rule = f"must be a folder or a URI that `pyarrow.fs` knows ({first_line(error)[:200]})"
             remedy = "write a path, `s3://bucket/folder` or `gs://bucket/folder`"
             raise JobError(field, [Problem(field, rule, text, remedy)]) from None
-        return Place(where, files, path.rstrip("/"))
+        return Place(where, files, path)
 
     def __truediv__(self, below: str) -> Place:
         return Place(joined(self.name, below), self.files, f"{self.path}/{below}")
@@ -112,6 +109,15 @@ _KEYS = re.compile(r"^(\w+://)[^@?]*:[^@?]*@")  # also where a slash in the key 
 def is_uri(name: str) -> bool:
     """Return whether a place is named by a URI rather than by a path."""
     return "://" in name
+
+
+def located(name: str) -> tuple[str, Any, str]:
+    """Return the absolute name of a place, its file system, and where in that it is; raises one of TROUBLES."""
+    where = name if is_uri(name) else str(Path(name).expanduser().absolute())
+    files, path = fs.FileSystem.from_uri(where)
+    if not path.strip("/"):
+        raise ValueError("no folder or bucket is named")
+    return where, files, path.rstrip("/")
 
 
 def refuse_keys(place: str, field: str) -> None:

@@ -25,10 +25,11 @@ def wants(job: Path | None, resume: Path | None, overrides: dict[str, Any]) -> b
     """Return whether a `run` is one of a job that leaves its models open."""
     from automl_gpt_ray.assignment.open_job import is_open
     from automl_gpt_ray.config import override
+    from automl_gpt_ray.job_file import TASKS
     from automl_gpt_ray.yaml_file import read_yaml
 
     if resume is not None:
-        return (resume.expanduser() / "tasks.json").exists()
+        return (resume.expanduser() / TASKS).exists()
     return job is not None and is_open(override(read_yaml(job, JobError), overrides))
 
 

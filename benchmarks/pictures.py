@@ -37,15 +37,22 @@ LATE: Style = (0, (5, 1, 1, 1, 1, 1))
 Runs = Mapping[tuple[str, int], Progress]
 
 
-def draw(suite: str, methods: Mapping[str, Runs], folder: Path) -> list[Path]:
-    """Draw a suite's two pictures into `folder`; nothing, and a word of it, without matplotlib."""
+def ready(folder: Path) -> bool:
+    """Make `folder` for pictures and return whether any can be drawn; without matplotlib a word of it, and False."""
     try:
         import matplotlib as mpl
     except ImportError:
         print("no pictures: matplotlib is not installed (`pip install 'automl-gpt-ray[bench]'`)")
-        return []
+        return False
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
+    return True
+
+
+def draw(suite: str, methods: Mapping[str, Runs], folder: Path) -> list[Path]:
+    """Draw a suite's two pictures into `folder`; nothing, and a word of it, without matplotlib."""
+    if not ready(folder):
+        return []
     share = np.geomspace(0.02, 1.0, POINTS)
     spans = _spans(methods)
     by_epochs = _picture(

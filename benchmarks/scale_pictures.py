@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.pictures import ready
+
 Row = Mapping[str, Any]
 Lines = Sequence[tuple[str, str, str, Callable[[Row], float]]]
 """Label, colour, line style, and value of a row."""
@@ -17,13 +19,8 @@ MEDIAN, P99 = 0, 1
 
 def draw(rows: Sequence[Row], folder: Path) -> list[Path]:
     """Draw the three pictures into `folder`; nothing, and a word of it, without matplotlib."""
-    try:
-        import matplotlib as mpl
-    except ImportError:
-        print("no pictures: matplotlib is not installed (`pip install 'automl-gpt-ray[bench]'`)")
+    if not ready(folder):
         return []
-    mpl.use("Agg")
-    folder.mkdir(parents=True, exist_ok=True)
     made = {"shares": _shares(rows), "times": _times(rows), "memory": _memory(rows)}
     files = []
     for name, picture in made.items():

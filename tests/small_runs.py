@@ -128,3 +128,20 @@ def valid_item(config, brief, steps=(1, 2, 3, 4)):
             del names[name]
     log = [{"step": step, "value": 0.5, "low": 0.25, "high": 0.75} for step in steps]
     return {"reason": "to see", **groups, "predicted_log": log}
+
+
+def gated_card(trainable, steps, gate, lr=0.02, **constants):
+    """The Model Card of a trainable that waits while its file `gate` says so; values of a job file."""
+    fixed = {"gate": str(gate), **constants}
+    return {
+        "name": "unhurried",
+        "structure": "none",
+        "tasks": ["classification"],
+        "input_types": ["tabular"],
+        "hyperparameters": {
+            "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": lr},
+            **{name: {"type": "constant", "value": value} for name, value in fixed.items()},
+        },
+        "trainable": trainable,
+        "max_steps": steps,
+    }

@@ -16,6 +16,7 @@ from pathlib import Path
 import gated
 import pytest
 import s3_server
+from small_runs import gated_card
 
 from automl_gpt_ray import staging
 from automl_gpt_ray.book import Book
@@ -126,18 +127,7 @@ def test_two_writers_of_one_store_lose_nothing(server):
 
 
 def job_file(folder, server, **values):
-    card = {
-        "name": "unhurried",
-        "structure": "none",
-        "tasks": ["classification"],
-        "input_types": ["tabular"],
-        "hyperparameters": {
-            "lr": {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": gated.FREE},
-            "gate": {"type": "constant", "value": str(folder / "gate")},
-        },
-        "trainable": "gated:train",
-        "max_steps": gated.STEPS,
-    }
+    card = gated_card("gated:train", gated.STEPS, folder / "gate", gated.FREE)
     job = {
         "name": "bucketed",
         "data_card": NO_DATA,

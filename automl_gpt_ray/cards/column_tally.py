@@ -10,6 +10,8 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl_gpt_ray.cards.number_text import PLAIN, is_text
+
 ColumnType = Literal["number", "category", "text", "boolean", "date", "other"]
 
 MAX_DISTINCT = 100_000
@@ -18,7 +20,7 @@ MAX_CLASSES = 1_000
 """Distinct values whose shares are kept."""
 _LONG_TEXT = 30.0
 _MANY_WORDS = 4.0
-_NUMBER = r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?$"
+_NUMBER = f"^{PLAIN}$"
 _WHOLE = r"^[+-]?\d+(\.0*)?$"
 _DATE = r"^\d{4}-\d{2}-\d{2}([T ]\d{2}:\d{2}(:\d{2}(\.\d+)?)?(Z|[+-]\d{2}:?\d{2})?)?$"
 _BOOLEAN = r"^([Tt]rue|[Ff]alse|TRUE|FALSE)$"
@@ -77,7 +79,7 @@ class ColumnTally:
         """What kind of values these are."""
         if self._type is None or not self._is_scalar or self.missing_rows == self.rows:
             return "other"
-        if pa.types.is_string(self._type) or pa.types.is_large_string(self._type):
+        if is_text(self._type):
             return self._text_type()
         if pa.types.is_boolean(self._type):
             return "boolean"
@@ -110,7 +112,7 @@ class ColumnTally:
         return values
 
     def _read(self, seen: Any) -> None:
-        if pa.types.is_string(seen.type) or pa.types.is_large_string(seen.type):
+        if is_text(seen.type):
             self._letters += pc.sum(pc.utf8_length(seen)).as_py() or 0
             self._blanks += pc.sum(pc.count_substring(seen, " ")).as_py() or 0
             self._texts += len(seen)

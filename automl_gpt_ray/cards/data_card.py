@@ -49,6 +49,10 @@ class LabelSpace(BaseModel):
         return [str(c) for c in self.classes]
 
 
+MISSING = ("", "?", "NA", "NaN", "nan", "null")
+"""Texts that mean "missing" in a CSV file whose card says nothing else."""
+
+
 class Loading(BaseModel):
     """Where the data lies and how it is read. The job's `data.path` replaces `path`.
 
@@ -85,7 +89,7 @@ class Loading(BaseModel):
     md5: dict[str, str] = Field(default_factory=dict)
     columns: list[str] = Field(default_factory=list)
     split_column: str | None = None
-    missing: list[str] = Field(default_factory=lambda: ["", "?", "NA", "NaN", "nan", "null"])
+    missing: list[str] = Field(default_factory=lambda: list(MISSING))
     comment: str | None = None
     label_strip: str = ""
     drop: list[str] = Field(default_factory=list)

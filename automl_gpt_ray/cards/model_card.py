@@ -16,9 +16,9 @@ from automl_gpt_ray.yaml_file import build, read_yaml
 
 Group = Literal["data_processing", "architecture", "hyperparameters"]
 GROUPS: tuple[Group, ...] = ("data_processing", "architecture", "hyperparameters")
+"""The three things the paper's prompt asks for, in its order."""
 WHOLE_FIT = "whole fit"
 """The `step` of a model that cannot grow."""
-"""The three things the paper's prompt asks for, in its order."""
 
 
 class Suits(BaseModel):

@@ -13,11 +13,14 @@ from typing import Any, Literal
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from automl_gpt_ray.cards.data_card import MISSING
+
 Decimal = Literal[".", ","]
 Thousands = Literal[",", ".", " ", "'"]
 
-_PLAIN = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_MISSING = frozenset({"", "?", "NA", "NaN", "nan", "null"})
+PLAIN = r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+"""A number as a program writes it: a pattern of `re` and of Arrow."""
+_PLAIN = re.compile(PLAIN)
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class NumberStyle:
 
     def writes(self, column: Sequence[str]) -> bool:
         """Return whether all values of a column are numbers of this style, and some of no other."""
-        filled = [text for value in column if (text := value.strip()) not in _MISSING]
+        filled = [text for value in column if (text := value.strip()) not in MISSING]
         return all(re.fullmatch(self._pattern, text) for text in filled) and not all(map(_PLAIN.fullmatch, filled))
 
     @property

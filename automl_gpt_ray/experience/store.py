@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, final
+from typing import final
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,7 +19,7 @@ from pyarrow import fs
 
 from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.experience.run_record import ID, Experience, ExperienceError, from_table, to_table
-from automl_gpt_ray.storage import refuse_keys
+from automl_gpt_ray.storage import TROUBLES, located, refuse_keys
 
 SUFFIX = ".parquet"
 DRAFT = "_draft-"
@@ -174,12 +174,9 @@ def write_parquet(path: str | Path, experiences: list[Experience]) -> None:
 def _opened(place: str) -> tuple[fs.FileSystem, str]:
     refuse_keys(place, "experience.path")
     try:
-        where = place if "://" in place else str(Path(place).expanduser().absolute())
-        found: tuple[Any, str] = fs.FileSystem.from_uri(where)
-        if not found[1].strip("/"):
-            raise ValueError("no folder or bucket is named")
-    except (OSError, ValueError, pa.ArrowException) as error:
+        _, files, path = located(place)
+    except TROUBLES as error:
         rule = f"must be a folder or a URI that `pyarrow.fs` knows ({first_line(error)[:200]})"
         remedy = "write a path, `s3://bucket/folder`, `gs://bucket/folder`, or `off`"
         raise JobError("experience", [Problem("experience.path", rule, place, remedy)]) from None
-    return found[0], found[1].rstrip("/")
+    return files, path

@@ -23,7 +23,7 @@ from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
 from automl_gpt_ray.errors import InputError, JobError
 from automl_gpt_ray.job_file import FILE_NAME as JOB_FILE
-from automl_gpt_ray.job_file import job_values, saved_job
+from automl_gpt_ray.job_file import TASKS, job_values, saved_job
 from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.redaction import redact, secrets_in
@@ -36,7 +36,6 @@ from automl_gpt_ray.ray_tune.run import new_place, resume, run
 from automl_gpt_ray.ray_tune.trial import load_trainable
 from automl_gpt_ray.storage import joined
 
-TASKS = "tasks.json"
 MakeClient = Callable[[LLMOptions], LLMClient]
 
 

@@ -208,17 +208,17 @@ def free_slots(desk: Desk) -> int:
     return max(0, desk.slots() - len(desk.book.history().in_state(TrialState.RUNNING)))
 
 
-def new_is_due(desk: Desk, dry: bool = False) -> bool:
+def new_is_due(desk: Desk, dry: Callable[[], bool] = lambda: False) -> bool:
     """Return whether the searcher may start a new trial now.
 
     Args:
         desk: Shares its steering.
-        dry: Whether nobody proposes anything. Steering waits for proposals; for those, nobody has to wait.
+        dry: Says whether nobody proposes anything. Steering waits for proposals; for those, nobody has to wait.
     """
     if desk.steering is None:
         return True
     action = desk.steering.next().action if free_slots(desk) else None
-    return action == "new" or (dry and action == "wait")
+    return action == "new" or (action == "wait" and dry())
 
 
 def _desk_of(search_alg: Any) -> Desk | None:

@@ -162,7 +162,7 @@ class LLMSearch(Searcher):
         if self.listener:  # Ray may ask for minutes without calling back anybody else
             self.listener()
         proposal = heir(self.book, trial_id) if self.rule and not limits.failed else None
-        if proposal is None and not limits.ending(supply) and new_is_due(self, supply.dry):
+        if proposal is None and not limits.ending(supply) and new_is_due(self, lambda: supply.dry):
             proposal = supply.take(trial_id)
         if supply.exhausted and not limits.ended:
             limits.end(Ending("space", "every configuration of the search space was tried"))

@@ -9,10 +9,11 @@ from urllib.parse import quote
 
 from automl_gpt_ray.errors import JobError, JournalError
 from automl_gpt_ray.job_events import ModelAssigned
+from automl_gpt_ray.job_file import TASKS
 from automl_gpt_ray.journal import FILE_NAME as JOURNAL
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.report.page import FILE_NAME, filled, write_report
-from automl_gpt_ray.report.story import TASKS, read_story
+from automl_gpt_ray.report.story import read_story
 from automl_gpt_ray.report.summary import best, counts
 
 

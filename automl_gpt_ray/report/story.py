@@ -19,12 +19,11 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.budget import Budget
 from automl_gpt_ray.errors import InputError, JobError, Problem
 from automl_gpt_ray.events import Event, RunStarted, TrialStarted
+from automl_gpt_ray.job_file import TASKS
 from automl_gpt_ray.journal import FILE_NAME, Entry, scan_journal
 from automl_gpt_ray.records import History, Objective, TrialRecord
 
 E = TypeVar("E", bound=Event)
-TASKS = "tasks.json"
-"""What the folder of a job of several tasks holds."""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ def read_parquet(path: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
     except (OSError, pa.ArrowException, ValueError) as error:
         raise DataError(card.name, [Problem(str(path), "must be a readable Parquet file", shown(str(error)))]) from None
     encoded = [cell.get("bytes") if isinstance(cell, dict) else cell for cell in cells]
-    return decode(((f"{path} row {i + 1}", one) for i, one in enumerate(encoded)), len(encoded), card), labels
+    return decode(((f"{path} row {i + 1}", one) for i, one in enumerate(encoded)), card), labels
 
 
 def read_folder(folder: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
@@ -78,7 +78,7 @@ def read_folder(folder: Path, card: DataCard) -> tuple[Pixels, list[Any]]:
     if not files:
         rule = "must hold a folder for each class, with images in it"
         raise DataError(card.name, [Problem(str(folder), rule, "no such image", "arrange it as split/class/file.png")])
-    pixels = decode(((str(file), file) for file in files), len(files), card)
+    pixels = decode(((str(file), file) for file in files), card)
     return pixels, [file.parent.name for file in files]
 
 
@@ -87,12 +87,11 @@ def images_in(folder: Path) -> list[Path]:
     return sorted(f for f in folder.glob("*/*") if f.suffix.lower() in ENDINGS)
 
 
-def decode(encoded: Iterable[tuple[str, Any]], count: int, card: DataCard) -> Pixels:
+def decode(encoded: Iterable[tuple[str, Any]], card: DataCard) -> Pixels:
     """Return encoded images as one array.
 
     Args:
         encoded: For each, where it stands, and its bytes or path.
-        count: How many there are.
         card: Says the shape, else it is the first image's size, in colour where any image is; images of another
             size are resized bilinearly.
 
@@ -104,7 +103,7 @@ def decode(encoded: Iterable[tuple[str, Any]], count: int, card: DataCard) -> Pi
         raise DataError(card.name, [Problem("images", "the split must hold at least one image", "none")])
     problems: list[Problem] = []
     shape = card.image_shape or _common_shape(sources)
-    pixels = np.empty((count, *shape), dtype=np.uint8)
+    pixels = np.empty((len(sources), *shape), dtype=np.uint8)
     for number, (place, source) in enumerate(sources):
         try:
             pixels[number] = _array(_opened(source), *shape)

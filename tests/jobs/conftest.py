@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 
 import pytest
+from small_runs import gated_card
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
@@ -60,20 +61,7 @@ def climbing(tmp_path):
     (folder / "climbing.py").write_text(TRAINER)
 
     def write(fails=False, **changes):
-        lr = {"type": "float", "low": 1e-4, "high": 0.1, "log": True, "default": 0.02}
-        card = {
-            "name": "unhurried",
-            "structure": "none",
-            "tasks": ["classification"],
-            "input_types": ["tabular"],
-            "hyperparameters": {
-                "lr": lr,
-                "gate": {"type": "constant", "value": str(tmp_path / "gate")},
-                "fails": {"type": "constant", "value": fails},
-            },
-            "trainable": "climbing:train",
-            "max_steps": 8,
-        }
+        card = gated_card("climbing:train", 8, tmp_path / "gate", fails=fails)
         job = {
             "name": "climb",
             "data_card": NO_DATA,
