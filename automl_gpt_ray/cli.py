@@ -178,14 +178,16 @@ def feedback(
 
 @app.command()
 def replay(
-    run_dir: Annotated[Path, typer.Argument(help="Folder of a run, or its journal.", show_default=False)],
+    run_dir: Annotated[str, typer.Argument(help="Folder or URI of a run, or its journal.", show_default=False)],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Derive every decision of a run again, offline, and say whether it comes out the same."""
+    from automl_gpt_ray.jobs.fetching import at_hand
     from automl_gpt_ray.replay import replay as tell_again
     from automl_gpt_ray.terminal import show_replay
 
-    report = tell_again(run_dir)
+    with at_hand(run_dir) as folder:
+        report = tell_again(folder)
     if json:
         sys.stdout.write(dumps(report.to_dict(), indent=2, ensure_ascii=False) + "\n")
     else:

@@ -12,7 +12,7 @@ import typer
 
 from automl_gpt_ray.errors import JobError, Problem
 
-RunDir = Annotated[Path, typer.Argument(help="Folder of a run.", show_default=False)]
+RunDir = Annotated[str, typer.Argument(help="Folder or URI of a run.", show_default=False)]
 SHOWN = 30
 
 
@@ -39,16 +39,18 @@ def trials(
     out: Annotated[Path | None, typer.Option(help="File to write: .parquet, .csv or .json.")] = None,
 ) -> None:
     """Show the trials of a run, best first, or write all of them to a table."""
+    from automl_gpt_ray.jobs.fetching import at_hand
     from automl_gpt_ray.trials_table import write_trials
 
-    if out is None:
-        _show(run_dir)
-        return
-    try:
-        count = write_trials(run_dir, out)
-    except OSError as error:
-        rule = f"must be a file that can be written ({error.strerror})"
-        raise JobError("trials", [Problem("--out", rule, str(out), "name another")]) from None
+    with at_hand(run_dir) as folder:
+        if out is None:
+            _show(folder)
+            return
+        try:
+            count = write_trials(folder, out)
+        except OSError as error:
+            rule = f"must be a file that can be written ({error.strerror})"
+            raise JobError("trials", [Problem("--out", rule, str(out), "name another")]) from None
     sys.stdout.write(f"{count} trials written to {out}\n")
 
 
@@ -60,8 +62,10 @@ def export(
 ) -> None:
     """Print the best trial as something to paste: data, or Python that makes TrainingArguments or XGBoost's params."""
     from automl_gpt_ray.export import export as exported
+    from automl_gpt_ray.jobs.fetching import at_hand
 
-    text = exported(run_dir, form.value, trial).rstrip("\n") + "\n"
+    with at_hand(run_dir) as folder:
+        text = exported(folder, form.value, trial).rstrip("\n") + "\n"
     if out is None:
         sys.stdout.write(text)
         return
