@@ -21,6 +21,7 @@ LOCAL_OBJECT_STORE = 200 * 1024**2
 REACH_S = 10.0
 """Longest wait for a head to accept a connection."""
 REMEDY = "is the cluster running, and is the address that of its head node? Leave it out to start a local Ray"
+LET_IN = "a cluster with tokens wants RAY_AUTH_MODE=token and its own in ~/.ray/auth_token or RAY_AUTH_TOKEN_PATH"
 
 
 def connect(loaded: LoadedJob) -> None:
@@ -50,9 +51,12 @@ def _initialise(loaded: LoadedJob) -> None:
     options: dict[str, Any] = {} if address else {"include_dashboard": False, "object_store_memory": LOCAL_OBJECT_STORE}
     try:
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False, **options)
+    except ray.exceptions.AuthenticationError as error:
+        rule = f"must be a Ray cluster that lets us in ({first_line(error).partition('.')[0]})"
+        raise JobError(loaded.source, [Problem("address", rule, str(address), LET_IN)]) from None
     except (ConnectionError, RuntimeError, ValueError) as error:
         rule = f"must be a Ray cluster ({first_line(error)})"
-        raise JobError(loaded.source, [Problem("address", rule, str(address), REMEDY)]) from None
+        raise JobError(loaded.source, [Problem("address", rule, str(address), f"{REMEDY}; {LET_IN}")]) from None
 
 
 def _check_reachable(address: str | None, source: str) -> None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
+import sys
 
 import pytest
 import ray
@@ -61,6 +64,24 @@ def test_a_head_that_listens_is_asked(asked, iris_job):
         address = f"127.0.0.1:{head.getsockname()[1]}"
         connect(read_job({**iris_job, "address": address}))
     assert asked == [address]
+
+
+def test_a_token_that_is_nowhere_is_said_in_one_line(iris_job, tmp_path):
+    with socket.create_server(("127.0.0.1", 0)) as head:
+        job = {**iris_job, "address": f"127.0.0.1:{head.getsockname()[1]}"}
+        code = (
+            "from automl_gpt_ray.config import read_job\n"
+            "from automl_gpt_ray.errors import JobError\n"
+            "from automl_gpt_ray.ray_tune.cluster import connect\n"
+            f"try: connect(read_job({job!r}))\n"
+            "except JobError as error: print(error)\n"
+        )
+        nowhere = {name: value for name, value in os.environ.items() if not name.startswith("RAY_")}
+        nowhere |= {"HOME": str(tmp_path), "RAY_AUTH_MODE": "token"}
+        # In a process of its own: Ray reads how it has to show itself once.
+        done = subprocess.run([sys.executable, "-c", code], env=nowhere, capture_output=True, text=True, check=True)
+    assert "must be a Ray cluster that lets us in (Token authentication is enabled but no" in done.stdout
+    assert "RAY_AUTH_TOKEN_PATH" in done.stdout
 
 
 @pytest.mark.parametrize("address", [None, "auto", "local"])
