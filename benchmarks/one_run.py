@@ -15,15 +15,16 @@ from benchmarks.controls import ALL
 from benchmarks.language import Metered
 from benchmarks.methods import Pair, Setting
 from benchmarks.noise import Noise
-from benchmarks.problems import Table
+from benchmarks.problems import Problem, Table
 from benchmarks.replay import Costs, Limits, Replay
 from benchmarks.simulator import Simulator
+from benchmarks.surrogate import Surrogate
 
 
 def simulate(
     key: raw.RunKey,
-    problem: Table,
-    others: Sequence[Table],
+    problem: Table | Surrogate,
+    others: Sequence[Table | Surrogate],
     trainings: int,
     workers: int,
     out: Path,
@@ -36,8 +37,8 @@ def simulate(
 
     Args:
         key: Names method and seed.
-        problem: The task's table.
-        others: The suite's tables.
+        problem: The task's.
+        others: The suite's.
         trainings: Budget in full trainings.
         workers: Trials at once.
         out: Folder of raw results.
@@ -53,7 +54,8 @@ def simulate(
     np.random.seed(key.seed)  # noqa: NPY002
     random.seed(key.seed)
     began = time.perf_counter()
-    made = method.make(Setting(problem, key.seed, workers, epochs, client, others))
+    tables = [other.table if isinstance(other, Surrogate) else other for other in others]
+    made = method.make(Setting(problem, key.seed, workers, epochs, client, tables))
     replay = (
         made
         if isinstance(made, Replay)
@@ -79,7 +81,7 @@ def simulate(
     raw.write(out, key, about, problem, replay)
 
 
-def _simulated(pair: Pair, problem: Table, workers: int, epochs: int, switch_s: float, noise: Noise) -> Replay:
+def _simulated(pair: Pair, problem: Problem, workers: int, epochs: int, switch_s: float, noise: Noise) -> Replay:
     options = {"as_ray": True, "noise": noise, "costs": Costs(pause_s=switch_s, resume_s=switch_s), **pair.options}
     limits = Limits(epochs=epochs)
     replay = Simulator(problem, pair.searcher, pair.scheduler, workers=workers, limits=limits, **options).run()

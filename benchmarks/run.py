@@ -30,11 +30,14 @@ from typing import get_args
 from benchmarks import tables
 from benchmarks.problems import Lookup, Table, median_row, seated, started_from
 from benchmarks.raw import RunKey
+from benchmarks.surrogate import Surrogate
 
 RESULTS = Path(__file__).resolve().parent / "results"
 CORE = ("default", "random", "random+asha", "tpe", "tpe+asha", "ours-classical+asha", "ours-mixture+asha")
 MEDIAN_START = "@median"
 """Ending of a suite's name whose every method starts from the table's median configuration instead."""
+BETWEEN_ROWS = "@surrogate"
+"""Ending of one whose tables answer between their rows too (`benchmarks.surrogate`)."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ SUITES = {
     "recorded": Suite(("recorded",), (), trainings=20, seeds=8),
     "lcbench": Suite(("lcbench",), (), trainings=20, seeds=8),
     "lcbench@median": Suite(("lcbench@median",), (), trainings=20, seeds=8),
+    "lcbench@surrogate": Suite(("lcbench@surrogate",), (), trainings=20, seeds=8),
     "taskset": Suite(("taskset",), (), trainings=20, seeds=8),
     "arlbench": Suite(("arlbench",), (), trainings=20, seeds=8),
     "full": Suite(("recorded", "lcbench", "lcbench@median", "taskset", "arlbench"), (), trainings=20, seeds=8),
@@ -135,12 +139,22 @@ def carry_out(order: Order) -> str:
 
 
 @lru_cache(maxsize=8)
-def problems(suite: str, curves: str | None, lookup: Lookup = "fresh") -> list[Table]:
-    """Return the tables of a suite, `@median` understood; kept for the next run of the process."""
+def problems(suite: str, curves: str | None, lookup: Lookup = "fresh") -> list[Table] | list[Surrogate]:
+    """Return the problems of a suite, `@median` and `@surrogate` understood; kept for the next run of the process."""
+    if suite.endswith(BETWEEN_ROWS):
+        return [Surrogate(table) for table in tables.load(suite.removesuffix(BETWEEN_ROWS), _folder(curves))]
     if suite.endswith(MEDIAN_START):
-        found = problems(suite.removesuffix(MEDIAN_START), curves, lookup)
+        found = _seated(suite.removesuffix(MEDIAN_START), curves, lookup)
         return [started_from(table, median_row(table)) for table in found]
-    found = tables.load(suite, Path(curves) if curves else None)
+    return _seated(suite, curves, lookup)
+
+
+def _folder(curves: str | None) -> Path | None:
+    return Path(curves) if curves else None
+
+
+def _seated(suite: str, curves: str | None, lookup: Lookup) -> list[Table]:
+    found = tables.load(suite, _folder(curves))
     return [replace(table if lookup == "untold" else seated(table), lookup=lookup) for table in found]
 
 
