@@ -39,7 +39,7 @@ class Ranking:
     Attributes:
         version: Of the history.
         trials: Trial that has not ended to the expected improvement of its final value if it goes on, in z of
-            `curves.scale`; those that cannot go on are left out.
+            `curves.scale`, weighed by the steps it takes (`curves.planner`); those that cannot go on are left out.
         proposals: The same of queued proposals, by id.
         finals: Trial that has not ended to the final value predicted of it, on the run's own scale.
         forecasts: Trial that was asked about to what is forecast of it, by the model that is gone by.

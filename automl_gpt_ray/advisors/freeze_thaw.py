@@ -13,11 +13,11 @@ from typing import final
 import numpy as np
 
 from automl_gpt_ray.advisors.advisor import generator, proposal, taken, untried
-from automl_gpt_ray.curves.candidates import pool
+from automl_gpt_ray.curves.candidates import pool, refined
 from automl_gpt_ray.curves.competitors import maker
 from automl_gpt_ray.curves.curve_model import CurveModel
 from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
-from automl_gpt_ray.curves.planner import plan
+from automl_gpt_ray.curves.planner import plan, ranks
 from automl_gpt_ray.curves.predictor import Array
 from automl_gpt_ray.curves.reading import context_of, predicted_logs
 from automl_gpt_ray.curves.reading import untried as untried_curve
@@ -65,8 +65,13 @@ class FreezeThawAdvisor:
         if sum(1 for trial in history.trials if trial.observations) < AT_RANDOM:
             return self._at_random(history, n, rng, known)
         model = self._model(history)
-        configs, vectors = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
-        return self._chosen(history, n, model, list(configs), vectors)
+        drawn = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
+        starting = self._starting(history)
+
+        def gain(vectors: Array) -> Array:
+            return ranks(model, vectors, _running(history), starting).candidates
+
+        return self._chosen(history, n, model, *refined(self._space, *drawn, gain, known, rng))
 
     def _fitted(self, history: History) -> CurveModel:
         try:
@@ -88,12 +93,11 @@ class FreezeThawAdvisor:
     def _chosen(
         self, history: History, n: int, model: CurveModel, configs: list[Config], vectors: Array
     ) -> list[Proposal]:
-        starting = self._vectors([p.config for p in history.pending])
-        running = [trial.id for trial in history.in_state(TrialState.RUNNING)]
+        starting, running = self._starting(history), _running(history)
         everybody = [trial.id for trial in history.trials]
         free, found = list(range(len(configs))), list[Proposal]()
         while free and len(found) < n:
-            choice = plan(model, vectors[free], running, starting if len(starting) else None, everybody)
+            choice = plan(model, vectors[free], running, starting, everybody)
             if choice is None or choice.candidate is None:
                 break
             place = free.pop(choice.candidate)
@@ -103,6 +107,10 @@ class FreezeThawAdvisor:
             found.append(proposal(self.source, history, len(found), configs[place], reason, log[0]))
         return found
 
-    def _vectors(self, configs: list[Config]) -> Array:
-        rows = [self._space.to_vector(c) for c in configs if not self._space.problems(c)]
+    def _starting(self, history: History) -> Array:
+        rows = [self._space.to_vector(p.config) for p in history.pending if not self._space.problems(p.config)]
         return np.array(rows).reshape(-1, self._space.vector_size)
+
+
+def _running(history: History) -> list[str]:
+    return [trial.id for trial in history.in_state(TrialState.RUNNING)]

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from small_runs import CONDITIONAL, MAXIMISE
 
-from automl_gpt_ray.curves.candidates import LOCAL, RANDOM, best_predicted, pool
+from automl_gpt_ray.curves.candidates import KEPT, LOCAL, MOVES, NARROWING, RANDOM, best_predicted, pool, refined
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
-from automl_gpt_ray.curves.planner import Costs, expected_improvement, plan
+from automl_gpt_ray.curves.planner import Costs, expected_improvement, plan, ranks
 from automl_gpt_ray.curves.predictor import Context, Curve
+from automl_gpt_ray.parameters import ChoiceParameter, FloatParameter
 from automl_gpt_ray.records import Objective
+from automl_gpt_ray.space import SearchSpace
 
 T = 30
 BEST = np.array([0.7, 0.3])
@@ -82,7 +84,7 @@ def test_workers_do_not_pile_up():
 
 
 def test_a_short_budget_prefers_what_is_nearly_done():
-    curves = [*several(), trial("near", [0.66, 0.34], T - 4)]
+    curves = [*several(), trial("near", [0.6, 0.4], T - 4)]
     model, fresh = fitted(curves), np.array([[0.7, 0.3]])
     paused = [c.key for c in curves if c.key != "near"]
     rich, poor = (plan(model, fresh, unavailable=paused, budget=budget) for budget in (np.inf, 4))
@@ -90,12 +92,23 @@ def test_a_short_budget_prefers_what_is_nearly_done():
     assert poor.trial == "near"
 
 
-def test_starting_costs_count_where_the_budget_is_short():
-    curves = several()
-    model, fresh = fitted(curves), np.array([[0.7, 0.3]])
-    cheap, dear = (plan(model, fresh, budget=40, costs=Costs(start=cost)) for cost in (0, 400))
-    assert cheap.candidate == 0
-    assert dear.trial is not None or dear.improvement < cheap.improvement
+def test_few_steps_to_the_end_count_for_a_trial():
+    at, fresh = [0.66, 0.34], np.array([[0.7, 0.3]])
+    gains = {}
+    for seen in (T - 20, T - 4):
+        model = fitted([*several(), trial("paused", at, seen)])
+        found = ranks(model, fresh)
+        place = [c.key for c in model.context.curves].index("paused")
+        mean, var = model.known()
+        gains[seen] = found.trials[place] / expected_improvement(mean, var, found.target)[place]
+    assert gains[T - 20] == pytest.approx((T / 20) ** 0.5)
+    assert gains[T - 4] == pytest.approx((T / 4) ** 0.5)
+
+
+def test_starting_costs_count():
+    model, fresh = fitted(several()), np.array([[0.7, 0.3]])
+    free, dear = (ranks(model, fresh, budget=40, costs=Costs(start=cost)).candidates[0] for cost in (0, 400))
+    assert dear / free == pytest.approx((T / (T + 400)) ** 0.5 * 40 / (T + 400))
 
 
 def test_nothing_known_takes_a_candidate():
@@ -153,3 +166,33 @@ def test_the_pool_is_new_valid_and_near_the_best():
     assert len(set(keys)) == len(keys)
     assert not taken & set(keys)
     assert all(not CONDITIONAL.problems(c) for c in found)
+
+
+def near_a_point(vectors):
+    return -np.square(vectors - 0.3).sum(axis=1)
+
+
+def test_a_local_search_gets_closer_than_any_pool():
+    space = SearchSpace({f"x{i}": FloatParameter(low=0.0, high=1.0, default=0.5) for i in range(5)})
+    rng = np.random.default_rng(0)
+    drawn = [space.sample(rng) for _ in range(RANDOM)]
+    vectors = np.array([space.to_vector(c) for c in drawn])
+    barred = space.key(drawn[int(np.argmax(near_a_point(vectors)))])
+    configs, all_of_them = refined(space, drawn, vectors, near_a_point, {barred}, rng)
+    assert near_a_point(all_of_them).max() > 0.1 * near_a_point(vectors).max()
+    assert len(drawn) < len(configs) <= len(drawn) + len(NARROWING) * KEPT * MOVES
+    keys = [space.key(c) for c in configs]
+    assert len(set(keys)) == len(keys)
+    assert barred not in keys[len(drawn) :]
+    assert np.array_equal(all_of_them, [space.to_vector(c) for c in configs])
+    assert not any(space.problems(c) for c in configs)
+
+
+def test_a_local_search_of_a_space_that_is_all_drawn_or_empty_adds_nothing():
+    space = SearchSpace({"kind": ChoiceParameter(choices=["a", "b"], default="a")})
+    both = [{"kind": "a"}, {"kind": "b"}]
+    vectors = np.array([space.to_vector(c) for c in both])
+    configs, found = refined(space, both, vectors, near_a_point, set(), np.random.default_rng(0))
+    assert configs == both
+    assert np.array_equal(found, vectors)
+    assert refined(space, [], vectors[:0], near_a_point, set(), np.random.default_rng(0))[0] == []
