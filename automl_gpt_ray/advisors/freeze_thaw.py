@@ -1,8 +1,9 @@
 """The freeze-thaw advisor: configurations whose final value, as predicted, promises the most.
 
 A Gaussian process over configurations on the extrapolated finals of all trials, stopped and running ones
-included (`curves.freeze_thaw`), judges a pool of random configurations and of moves around those predicted
-best, by expected improvement. Every proposal carries the predicted log it was judged by.
+included (`curves.freeze_thaw`), judges a pool of random configurations, of moves around those predicted best, and
+of what a local search makes of the most promising, by expected improvement. Every proposal carries the predicted
+log it was judged by.
 """
 
 from __future__ import annotations
