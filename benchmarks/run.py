@@ -5,7 +5,8 @@
     python -m benchmarks.run --suite lcbench --curves PATH --methods tpe+asha ours-mixture+asha
 
 A proposal is moved to the nearest row of the table that the run has not trained yet, and its method is told
-(`--lookup` has two other ways, see `benchmarks.problems`). `--noise SIGMA` adds a normal error to every value
+(`--lookup` has two other ways, see `benchmarks.problems`; the suite `lcbench@surrogate` answers between the rows, see
+`benchmarks.surrogate`). `--noise SIGMA` adds a normal error to every value
 that methods are shown.
 
 Raw results go to `--out`; a run that is there already is not run again, so an interrupted suite goes on.
