@@ -120,10 +120,11 @@ def fetch(
 ) -> None:
     """Bring the run folder of a submitted job here from its storage."""
     from automl_gpt_ray.jobs.fetching import fetch as bring
+    from automl_gpt_ray.jobs.fetching import name_of
     from automl_gpt_ray.jobs.submitting import ours
 
     run = job_id if "/" in job_id else ours(_server(_address(address)), job_id).run
-    folder = bring(run, dest or Path(run.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]), checkpoints)
+    folder = bring(run, dest or Path(name_of(run)), checkpoints)
     sys.stdout.write(f"run folder: {folder}\n")
 
 

@@ -67,12 +67,14 @@ class FreezeThawAdvisor:
             return self._at_random(history, n, rng, known)
         model = self._model(history)
         drawn = pool(self._space, model, {t.id: t.config for t in history.trials}, known, rng)
+        running = [trial.id for trial in history.in_state(TrialState.RUNNING)]
         starting = self._starting(history)
 
         def gain(vectors: Array) -> Array:
-            return ranks(model, vectors, _running(history), starting).candidates
+            return ranks(model, vectors, running, starting).candidates
 
-        return self._chosen(history, n, model, *refined(self._space, *drawn, gain, known, rng))
+        found = refined(self._space, *drawn, gain, known, rng)
+        return self._chosen(history, n, model, running, starting, *found)
 
     def _fitted(self, history: History) -> CurveModel:
         try:
@@ -92,9 +94,15 @@ class FreezeThawAdvisor:
         return found
 
     def _chosen(
-        self, history: History, n: int, model: CurveModel, configs: list[Config], vectors: Array
+        self,
+        history: History,
+        n: int,
+        model: CurveModel,
+        running: list[str],
+        starting: Array,
+        configs: list[Config],
+        vectors: Array,
     ) -> list[Proposal]:
-        starting, running = self._starting(history), _running(history)
         everybody = [trial.id for trial in history.trials]
         free, found = list(range(len(configs))), list[Proposal]()
         while free and len(found) < n:
@@ -111,7 +119,3 @@ class FreezeThawAdvisor:
     def _starting(self, history: History) -> Array:
         rows = [self._space.to_vector(p.config) for p in history.pending if not self._space.problems(p.config)]
         return np.array(rows).reshape(-1, self._space.vector_size)
-
-
-def _running(history: History) -> list[str]:
-    return [trial.id for trial in history.in_state(TrialState.RUNNING)]

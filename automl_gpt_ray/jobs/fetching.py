@@ -49,9 +49,13 @@ def at_hand(run: str | Path) -> Iterator[Path]:
     if not is_uri(str(run)):
         yield Path(run)
         return
-    name = str(run).partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
     with tempfile.TemporaryDirectory() as scratch:
-        yield fetch(str(run), Path(scratch) / name, checkpoints=False)
+        yield fetch(str(run), Path(scratch) / name_of(str(run)), checkpoints=False)
+
+
+def name_of(run: str) -> str:
+    """Return the name of a run's folder by its path or URI."""
+    return run.partition("?")[0].rstrip("/").rsplit("/", 1)[-1]
 
 
 def _bring(place: Place, folder: Path, checkpoints: bool) -> None:
