@@ -57,7 +57,11 @@ def actor_of(account):
 def kill(account):
     import ray
 
-    ray.kill(actor_of(account))
+    actor = actor_of(account)
+    ray.kill(actor)
+    with contextlib.suppress(ray.exceptions.RayActorError):
+        while True:  # Ray does not wait: on a busy machine the actor takes a call or two before it is gone
+            ray.get(actor.__ray_call__.remote(id))
 
 
 def ask_all(limiters, asks=12):
