@@ -35,5 +35,5 @@ def report(
     except OSError as error:
         rule = f"must be a file that can be written ({error.strerror})"
         raise JobError("report", [Problem("--out", rule, str(error.filename), "name another with --out")]) from None
-    for path in written[:1] if copied else written:
+    for path in written:
         sys.stdout.write(f"{path} ({path.stat().st_size / 1e6:.2f} MB)\n")

@@ -22,7 +22,8 @@ def write_reports(folder: str | Path, out: str | Path | None = None) -> list[Pat
 
     Args:
         folder: The run folder, or the folder of a job of several tasks.
-        out: Where to; by default `report.html` in the folder. Tasks' own reports lie in their folders.
+        out: Where to; by default `report.html` in the folder, and tasks' own reports in their folders. Those of a
+            page elsewhere lie beside it, as `STEM-TASK.html`.
 
     Returns:
         What was written, the page to open first.
@@ -36,11 +37,16 @@ def write_reports(folder: str | Path, out: str | Path | None = None) -> list[Pat
     if not (place / TASKS).is_file():
         return [write_report(place, out)]
     assigned = _assigned(place)
-    rows = [_row(place / name, assigned.get(name)) for name in _names(place)]
     path = Path(out).expanduser().absolute() if out else place / FILE_NAME
-    told = {"name": place.name, "rows": rows, "links": path.parent == place}
-    path.write_text(filled("index.html.j2", told, {}, scripts=()), encoding="utf-8")
-    return [path, *(place / row["name"] / FILE_NAME for row in rows if row["link"])]
+    pages = {name: _page(place, name, path) for name in _names(place)}
+    rows = [_row(place / name, assigned.get(name), page, path) for name, page in pages.items()]
+    path.write_text(filled("index.html.j2", {"name": place.name, "rows": rows}, {}, scripts=()), encoding="utf-8")
+    return [path, *(pages[row["name"]] for row in rows if row["link"])]
+
+
+def _page(place: Path, name: str, index: Path) -> Path:
+    inside = index.parent == place
+    return place / name / FILE_NAME if inside else index.with_name(f"{index.stem}-{name}.html")
 
 
 def _names(place: Path) -> list[str]:
@@ -59,7 +65,7 @@ def _assigned(place: Path) -> dict[str, ModelAssigned]:
     return {event.task: event for event in events if isinstance(event, ModelAssigned)}
 
 
-def _row(folder: Path, assigned: ModelAssigned | None) -> dict[str, Any]:
+def _row(folder: Path, assigned: ModelAssigned | None, page: Path, index: Path) -> dict[str, Any]:
     row: dict[str, Any] = {
         "name": folder.name,
         "link": "",
@@ -75,11 +81,11 @@ def _row(folder: Path, assigned: ModelAssigned | None) -> dict[str, Any]:
     )
     try:
         story = read_story(folder)
-        write_report(folder)
+        write_report(folder, page)
     except (JobError, JournalError):
         return row
     state = "ended" if story.book.ended else "not ended"
-    link = f"{quote(folder.name)}/{FILE_NAME}"
+    link = quote(page.relative_to(index.parent).as_posix())
     return row | {
         "link": link,
         "best": best(story),

@@ -159,6 +159,25 @@ def test_a_job_of_several_tasks_gets_a_page_that_leads_to_each(made, tmp_path):
     assert "../one" not in page
 
 
+@pytest.mark.parametrize("at", ["{}", "file://{}"])
+def test_the_pages_of_several_tasks_lie_beside_one_that_is_elsewhere(made, tmp_path, monkeypatch, at):
+    folder, elsewhere = tmp_path / "several", tmp_path / "elsewhere"
+    run = made(2)
+    folder.mkdir()
+    elsewhere.mkdir()
+    run.rename(folder / "a task")
+    (folder / "tasks.json").write_text('{"a task": {}}', encoding="utf-8")
+    monkeypatch.chdir(elsewhere)
+    done = CliRunner().invoke(cli.app, ["report", at.format(folder), "--out", "r.html"])
+    assert done.exit_code == 0, done.output
+    written = ["r.html", "r-a task.html"]
+    told = [line.rpartition(" (")[0] for line in done.output.splitlines()]
+    assert told == [str(elsewhere / name) for name in written]
+    assert sorted(path.name for path in elsewhere.iterdir()) == sorted(written)
+    assert 'href="r-a%20task.html"' in (elsewhere / "r.html").read_text(encoding="utf-8")
+    assert not (folder / "report.html").exists()
+
+
 def test_the_command(made, tmp_path):
     folder = made(2)
     done = CliRunner().invoke(cli.app, ["report", str(folder), "--out", str(tmp_path / "r.html")])
