@@ -15,7 +15,7 @@ from training.small import task_of
 from automl_gpt_ray.cards import load_data_card, load_model_card
 from automl_gpt_ray.config import Resources
 from automl_gpt_ray.lineage import Revision
-from automl_gpt_ray.live import Notice, live
+from automl_gpt_ray.live import Notice, board_name, live
 from automl_gpt_ray.ray_tune.board import Board
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
@@ -129,15 +129,16 @@ def answered(board, version):
         assert time.monotonic() < give_up, "the board does not answer"
 
 
-def test_a_board_that_died_is_replaced(local_ray):
-    board = Board("replaced")
+def test_a_board_that_died_is_replaced(local_ray, tmp_path):
+    name = tmp_path.name  # of this try: a board outlives a test that failed
+    board = Board(name)
     board.post("t", Notice(1, {"lr": 0.5}))
     answered(board, 0)
 
     @ray.remote
     def take():
         hp = live({"lr": 0.1})
-        hp._trial, hp._board = "t", "automl-gpt-ray-board-replaced"
+        hp._trial, hp._board = "t", board_name(name)
         return hp.refresh(), dict(hp)
 
     assert ray.get(take.remote()) == (True, {"lr": 0.5})
