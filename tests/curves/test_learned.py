@@ -20,7 +20,7 @@ from automl_gpt_ray.records import Objective
 
 torch = pytest.importorskip("torch")
 
-from automl_gpt_ray.curves.learned import bins, checkpoint  # noqa: E402
+from automl_gpt_ray.curves.learned import bins, checkpoint, ship  # noqa: E402
 from automl_gpt_ray.curves.learned.lessons import answers  # noqa: E402
 from automl_gpt_ray.curves.learned.model import Network, Shape  # noqa: E402
 from automl_gpt_ray.curves.learned.prior import CEILING, MOST_ENTRIES, MOST_TRIALS, sample  # noqa: E402
@@ -249,6 +249,23 @@ def test_a_checkpoint_is_read_as_written(tmp_path):
     assert read == told
     assert torch.equal(parts["a"]["x"], torch.arange(3.0))
     assert [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_checkpoints_of_one_training_ship_as_the_mean_of_their_weights(tmp_path):
+    one, files = Training(tmp_path, Settings(tokens=150, warm_up=1), SMALL, torch.device("cpu")), []
+    for name in ("early", "late"):
+        one.learn()
+        one.save(name)
+        files.append(tmp_path / f"{name}.safetensors")
+    ship.main([*map(str, files), "--mean", "--to", str(tmp_path / "shipped")])
+    (network,) = weights.load(tmp_path / "shipped")
+    early, late = (dict(ship.load(file)[0].named_parameters()) for file in files)
+    for name, parameter in network.named_parameters():
+        assert torch.allclose(parameter, (early[name] + late[name]) / 2, atol=1e-3), "up to half precision"
+        assert not torch.equal(early[name], late[name])
+    card = json.loads((tmp_path / "shipped" / "card.json").read_text())
+    assert [training["steps"] for training in card["training"]] == [1, 2]
+    assert card["shipped"] == "the mean of the weights of the above"
 
 
 def shipped_copy(folder):

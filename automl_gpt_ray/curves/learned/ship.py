@@ -1,8 +1,10 @@
 """From checkpoints to the networks in the package, with their card.
 
-    python -m automl_gpt_ray.curves.learned.ship FOLDER/weights.safetensors [MORE ...]
+    python -m automl_gpt_ray.curves.learned.ship FOLDER/weights.safetensors [MORE ...] [--mean]
 
-Several networks are averaged when asked. The calibration on the card is of held-out synthetic problems.
+Of several networks the forecasts are averaged; with `--mean` the weights are, which costs one network's time: for
+checkpoints of one training at a constant rate (Izmailov et al. 2018, arXiv 1803.05407). The calibration on the card
+is of held-out synthetic problems.
 """
 
 from __future__ import annotations
@@ -41,6 +43,15 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
 
 
 @torch.no_grad()
+def averaged(networks: Sequence[Network]) -> Network:
+    """Return a network with the mean of the weights of networks of one shape."""
+    found, states = Network(networks[0].shape), [network.state_dict() for network in networks]
+    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
+    found.load_state_dict({n: v.mean(0) if v.is_floating_point() else v[-1] for n, v in stacked.items()})
+    return found.eval()
+
+
+@torch.no_grad()
 def calibration(networks: Sequence[Network], batches: int = BATCHES) -> dict[str, dict[str, float]]:
     """Return the coverage of 80 and 90 % intervals of last reported values, by how much was observed."""
     levels = torch.tensor([0.05, 0.1, 0.9, 0.95])
@@ -70,11 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Write the package's networks."""
     parser = argparse.ArgumentParser(description="Ship checkpoints as the package's networks.")
     parser.add_argument("checkpoints", type=Path, nargs="+")
+    parser.add_argument("--mean", action="store_true", help="one network, with the mean of their weights")
     parser.add_argument("--to", type=Path, default=weights.SHIPPED)
     options = parser.parse_args(arguments)
     torch.set_num_threads(1)
     loaded = [load(path) for path in options.checkpoints]
-    networks = [network for network, _ in loaded]
+    found = [network for network, _ in loaded]
+    networks = [averaged(found)] if options.mean else found
     card = {
         "what": WHAT,
         "trained_on": TRAINED_ON,
@@ -90,6 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             }
             for _, told in loaded
         ],
+        "shipped": "the mean of the weights of the above" if options.mean else "all of the above",
         "licence": "as the package",
     }
     weights.write(options.to, networks, card)
