@@ -21,13 +21,14 @@ demo: $(READY)
 	$(BIN)/automl-gpt-ray demo
 
 # A test that kills nodes, drivers and servers may meet a machine that stands still at the wrong moment: what fails is
-# run once more, and named in the summary (R) where that passed. What fails twice fails. Tests with a cluster share it
-# and run one after the other, in a process of their own; in another one the rest.
+# run once more, and named in the summary (R) where that passed. What fails twice fails. Tests with a cluster run one
+# after the other, for they share it; the others in two processes.
 PYTEST := AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfERs
 
 test: lint
 	-$(MAKE) s3
-	$(PYTEST) --numprocesses 2 --dist loadgroup
+	$(PYTEST) -m "not ray" --numprocesses 2
+	$(PYTEST) -m ray
 
 s3: $(S3_READY)
 

@@ -15,14 +15,6 @@ TESTS = Path(__file__).resolve().parent
 MODULES = (TESTS / "ray_tune", TESTS, TESTS.parent / "examples" / "own_training")
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
-def pytest_collection_modifyitems(items):
-    """With `--dist loadgroup`, one process runs all tests with a cluster: they share it."""
-    for item in items:
-        if item.get_closest_marker("ray"):
-            item.add_marker(pytest.mark.xdist_group("ray"))
-
-
 @pytest.fixture(scope="session")
 def local_ray():
     import ray
