@@ -46,8 +46,7 @@ def load(path: Path) -> tuple[Network, dict[str, Any]]:
 def averaged(networks: Sequence[Network]) -> Network:
     """Return a network with the mean of the weights of networks of one shape."""
     found, states = Network(networks[0].shape), [network.state_dict() for network in networks]
-    stacked = {name: torch.stack([state[name] for state in states]) for name in states[0]}
-    found.load_state_dict({n: v.mean(0) if v.is_floating_point() else v[-1] for n, v in stacked.items()})
+    found.load_state_dict({name: torch.stack([state[name] for state in states]).mean(0) for name in states[0]})
     return found.eval()
 
 
