@@ -77,12 +77,28 @@ class AskTell:
         return self.history.trials[-1]
 
     def tell(self, trial_id: str, step: int, metrics: Mapping[str, float], seconds: float | None = None) -> None:
-        """Record what a trial reported at `step` (from 1) after `seconds` of training."""
+        """Record what a trial reported at `step` (from 1) after `seconds` of training.
+
+        Raises:
+            ValueError: There is no such trial, or `step` is no whole number from 1.
+        """
+        self._check_known(trial_id)
+        if not (step >= 1 and step == int(step)):
+            raise ValueError(f"`step` must be a whole number from 1, got {step!r}: count the first one as 1")
         values = {name: float(value) for name, value in metrics.items()}  # NumPy's and torch's numbers too
         spent = time.monotonic() - self._began.get(trial_id, time.monotonic()) if seconds is None else seconds
-        self.book.record(ResultReported(trial_id, Observation(step, values, spent)))
+        self.book.record(ResultReported(trial_id, Observation(int(step), values, spent)))
 
     def end(self, trial_id: str, stopped: bool = False, failure: str | None = None) -> None:
-        """Record that a trial ended: completed, stopped early, or failed with a class (`nan`, `oom`)."""
+        """Record that a trial ended: completed, stopped early, or failed with a class (`nan`, `oom`).
+
+        Raises:
+            ValueError: There is no such trial.
+        """
+        self._check_known(trial_id)
         state = TrialState.FAILED if failure else TrialState.STOPPED if stopped else TrialState.COMPLETED
         self.book.record(TrialEnded(trial_id, state, failure))
+
+    def _check_known(self, trial_id: str) -> None:
+        if self.book.trial(trial_id) is None:
+            raise ValueError(f"`trial_id` must be that of a trial that `ask` returned, got {trial_id!r}")

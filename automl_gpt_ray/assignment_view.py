@@ -49,7 +49,9 @@ def show_tasks(console: Console, outcomes: Mapping[str, Outcome], best: Collecti
         scores = (found.get(outcome.metric) if found else None for found in (outcome.validation, outcome.test))
         cells = ["-" if score is None else f"{score:.4f}" for score in scores]
         label = f"{name} (best model)" if name in best else name
-        table.add_row(escape(label), outcome.metric, *cells, str(outcome.trials["total"]), escape(outcome.run_dir))
+        table.add_row(
+            escape(label), escape(outcome.metric), *cells, str(outcome.trials["total"]), escape(outcome.run_dir)
+        )
     console.print(table)
 
 

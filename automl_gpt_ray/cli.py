@@ -235,7 +235,10 @@ def main() -> NoReturn:
 
 
 def _fail(message: str, code: int) -> NoReturn:
-    sys.stderr.write(message + "\n")
+    from automl_gpt_ray.llm.redaction import redact, secrets_in
+
+    # A value that is refused is quoted, and may be a key in the wrong place.
+    sys.stderr.write(redact(message, secrets_in()) + "\n")
     raise SystemExit(code)
 
 

@@ -24,6 +24,7 @@ from __future__ import annotations
 
 import difflib
 import math
+import re
 import reprlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -34,6 +35,7 @@ if TYPE_CHECKING:  # every command begins with this module, `--help` too
 
 MAX_SHOWN = 120
 MAX_LISTED = 40
+_SECRET = re.compile(r"(^|[._])(key|token|secret|password)$", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -53,7 +55,9 @@ class Problem:
     remedy: str = ""
 
     def __str__(self) -> str:
-        got = f", got {self.got}" if self.got else ""
+        # A key in the wrong place is still a key.
+        shown = "what is not shown" if _SECRET.search(self.field) else self.got
+        got = f", got {shown}" if self.got else ""
         remedy = f". {self.remedy[0].upper()}{self.remedy[1:]}" if self.remedy else ""
         text = f"`{self.field}`: {self.rule}{got}{remedy}"
         return text if text.endswith(("?", "…", ".")) else f"{text}."

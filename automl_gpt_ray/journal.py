@@ -87,8 +87,12 @@ class Journal:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             self._guard = _alone(self.path)
-            self.entries, self.damage = _recover(self.path)
-            self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            try:
+                self.entries, self.damage = _recover(self.path)
+                self._file = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+            except (OSError, JournalError):
+                os.close(self._guard)
+                raise
         except OSError as error:
             raise JournalError(f"cannot open the journal `{self.path}`: {error.strerror}") from None
         self._next = self.entries[-1].seq + 1 if self.entries else 1
@@ -116,12 +120,21 @@ class Journal:
             return entry
 
     def close(self) -> None:
-        """Flush and close the file; further appends fail."""
+        """Flush and close the file; further appends fail.
+
+        Raises:
+            JournalError: The disk refused the last lines; the file is closed all the same.
+        """
         with self._lock:
-            if self._file >= 0:
+            if self._file < 0:
+                return
+            file, self._file = self._file, -1
+            try:
                 self._flusher.close()
-                os.close(self._file)
-                self._file = -1
+            except OSError as error:
+                raise JournalError(f"cannot write the journal `{self.path}`: {error.strerror}") from None
+            finally:
+                os.close(file)
                 os.close(self._guard)
 
 
@@ -182,6 +195,9 @@ def _recover(path: Path) -> tuple[list[Entry], str]:
     good = max((end for end, entry in lines if entry), default=0)
     skipped = sum(1 for end, entry in lines if entry is None and end <= good)
     damage = [f"{skipped} {SKIPPED}"] if skipped else []
+    if not good and b"\n" in content:
+        # More than a line that was being written: somebody's run, or no journal at all. Not to be begun anew.
+        raise JournalError(f"cannot read the journal `{path}`: none of its lines is whole. It was left as it is.")
     if good < len(content):
         aside = path.with_name(f"{path.name}.tail-{len(content)}")
         aside.write_bytes(content[good:])
@@ -205,7 +221,7 @@ def _lines(content: bytes) -> Iterator[tuple[int, Entry | None]]:
 def _decode(line: bytes) -> Entry | None:
     try:
         text = line.decode()
-        crc, _, body = text.rstrip("\n").removeprefix('{"crc":"').partition('",')
+        crc, _, body = text.rstrip("\r\n").removeprefix('{"crc":"').partition('",')
         if _crc(body) != crc:
             return None
         head, _, event = body.partition(',"event":')

@@ -14,10 +14,11 @@ once enough are ready, and dropped when it is too old.
 
 from __future__ import annotations
 
+import logging
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import final
 
@@ -25,7 +26,7 @@ from automl_gpt_ray.advisors.advisor import Advisor
 from automl_gpt_ray.advisors.default_first import default_proposal
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.demand import Demand
-from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable, JournalError
+from automl_gpt_ray.errors import AdviceError, AdviceRejected, AdviceSpent, AdviceUnusable, JournalError, shown
 from automl_gpt_ray.events import AdviceGiven, ProposalDropped, TrialStarted
 from automl_gpt_ray.lanes import LANGUAGE, LOCAL_RULES, Lane, LaneRule
 from automl_gpt_ray.outages import OutagePolicy, Outages
@@ -43,6 +44,8 @@ RELUCTANT_S = 60.0
 UNUSABLE = 3
 """Unusable answers in a row that are an outage."""
 SWITCH_S = 0.0005
+
+_LOG = logging.getLogger(__name__)
 
 
 @final
@@ -220,7 +223,7 @@ class Prefetcher:
 
     def _call(self, lane: Lane, history: History, wanted: int, began: float) -> None:
         try:
-            made = lane.advisor.propose(history, wanted)
+            made = _checked(lane.advisor.propose(history, wanted))
         except AdviceError as error:
             self._failed(lane, wanted, error)
             return
@@ -229,6 +232,8 @@ class Prefetcher:
                 self._broken = error
             return
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
+            if not lane.failures:
+                _LOG.exception("the advisor `%s` failed; the others carry on", lane.source)
             self._failed(lane, wanted, AdviceError(f"{type(error).__name__}: {error}"))
             return
         finally:
@@ -279,3 +284,11 @@ class Prefetcher:
             self._outages.begin(lane.source, str(error))
         elif lane.unusable >= UNUSABLE:
             self._outages.begin(lane.source, f"{lane.unusable} answers in a row were unusable, the last one: {error}")
+
+
+def _checked(made: Iterable[Proposal]) -> list[Proposal]:
+    found = list(made)
+    stranger = next((p for p in found if not isinstance(p, Proposal)), None)
+    if stranger is not None:
+        raise TypeError(f"`propose` must return proposals, got {shown(stranger)}")
+    return found

@@ -11,6 +11,7 @@ reports every step. Functions of a history.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_left
 from dataclasses import dataclass
 from functools import cached_property
@@ -70,9 +71,9 @@ class Promotion:
         metric, sign = history.objective.metric, history.objective.sign
         seen = ((_seen_at(trial, rung, metric), trial.id) for trial in history.trials)
         values = ((found.metrics[metric], name) for found, name in seen if found)
-        # NaN is the worst there is; it equals nothing.
-        ranked = sorted((-sign * v if v == v else float("inf"), name) for v, name in values)
-        good = [name for value, name in ranked if value != float("inf")]
+        # NaN and the infinities, of either sign, are the worst there is.
+        ranked = sorted((-sign * v if math.isfinite(v) else math.inf, name) for v, name in values)
+        good = [name for value, name in ranked if math.isfinite(value)]
         return good[: int(len(ranked) / self.eta)]
 
 

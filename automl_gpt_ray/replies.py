@@ -10,6 +10,7 @@ import json
 import math
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -22,6 +23,8 @@ MAX_REPLY = 200_000
 MAX_REASON = 500
 MAX_PROPOSALS = 64
 MAX_PROBLEMS = 24
+MAX_POINTS = 64
+MAX_BRACES = 32
 SOURCE = "language"
 
 FaultKind = Literal["empty", "too_long", "no_json", "wrong_shape", "no_usable_proposal", "refusal", "cut_off"]
@@ -72,7 +75,7 @@ def parse_proposals(text: str, brief: Brief, taken: frozenset[str] = frozenset()
         brief: What was asked about.
         taken: `SearchSpace.key`s of settings that already ran or wait; proposed again they are refused.
     """
-    value = extract_json(text)
+    value = extract_json(text, "proposals")
     if isinstance(value, ReplyError):
         return value
     items = _items(value)
@@ -98,40 +101,69 @@ def parse_proposals(text: str, brief: Brief, taken: frozenset[str] = frozenset()
     return Drafts(tuple(drafts), _stated(problems))
 
 
-def extract_json(text: str) -> Any | ReplyError:
-    """Return the JSON value in a reply, found behind reasoning, prose or a code fence."""
+def extract_json(text: str, key: str) -> Any | ReplyError:
+    """Return the JSON value in a reply, found behind reasoning, prose or a code fence.
+
+    Args:
+        text: The model's reply.
+        key: Of the object that was asked for: where a reply holds several values, the first with it is meant.
+    """
     if len(text) > MAX_REPLY:
         return ReplyError("too_long", (f"the reply must be under {MAX_REPLY} characters, got {len(text)}",))
     body = _without_reasoning(text)
     if not body:
         return ReplyError("empty", ("the reply holds no answer",))
-    for candidate in (text, *_candidates(body)):
-        try:
-            value = json.loads(candidate, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError):
-            continue
-        if isinstance(value, dict | list):
+    others = []
+    for value in map(_decoded, (text, *_candidates(body))):
+        if isinstance(value, dict) and key in value:
             return value
-    return ReplyError("no_json", (f"the reply must be one JSON object, got {shown(body)}",))
+        others += [value] if isinstance(value, dict | list) else []
+    for value in _embedded(body):
+        if isinstance(value, dict) and key in value:
+            return value
+    # Many leave the object out, and some the list too.
+    return others[0] if others else ReplyError("no_json", (f"the reply must be one JSON object, got {shown(body)}",))
 
 
 def _without_reasoning(text: str) -> str:
-    body = re.sub(r"<think>.*?(</think>|\Z)", "", text, flags=re.DOTALL)
+    body = re.sub(r"<think(?:ing)?>.*?(</think(?:ing)?>|\Z)", "", text, flags=re.DOTALL)
     # Some servers put the opening tag into the prompt, so that only the closing one is in the reply.
-    return body.rpartition("</think>")[2].strip()
+    return re.split(r"</think(?:ing)?>", body)[-1].strip()
 
 
 def _candidates(body: str) -> Iterator[str]:
     yield body
     # No `\s*` before the lazy part: the two would share out a run of spaces in quadratic time.
-    yield from re.findall(r"```(?:json)?(.*?)```", body, flags=re.DOTALL)
+    yield from re.findall(r"```(?:json[5c]?)?(.*?)```", body, flags=re.DOTALL)
     start, end = body.find("{"), body.rfind("}")
     if 0 <= start < end:
         yield body[start : end + 1]
 
 
+def _embedded(body: str) -> Iterator[Any]:
+    """Yield the values that begin at one of the first braces: prose has braces of its own."""
+    start = body.find("{")
+    for _ in range(MAX_BRACES):
+        if start < 0:
+            return
+        with suppress(ValueError, RecursionError):
+            yield _DECODER.raw_decode(body, start)[0]
+        start = body.find("{", start + 1)
+
+
+def _decoded(text: str) -> Any:
+    try:
+        return _DECODER.decode(text)
+    except (ValueError, RecursionError):
+        return None
+
+
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
+
+
+# Line breaks within a text are what models write.
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant, strict=False)
 
 
 def _items(value: Any) -> list[Any]:
@@ -185,8 +217,10 @@ def _without_inactive(values: dict[str, Any], brief: Brief) -> dict[str, Any]:
     # Strict schemas make a model name every hyperparameter, so null stands for "does not exist here".
     space = brief.space
     known = {n: v for n, v in values.items() if n in space and not isinstance(v, dict | list)}
-    inactive = {n for n in known if space.parameters[n].when and not space.is_active(n, known)}
     null = {n for n, v in known.items() if v is None and space.parameters[n].fault(None)}
+    # A parent that was not named, a constant for one, has its default.
+    active = space.build(lambda name, p: known[name] if name in known and name not in null else p.start)
+    inactive = {n for n in known if n not in active}
     return {n: v for n, v in values.items() if n not in inactive | null}
 
 
@@ -196,7 +230,9 @@ def _log(value: Any, brief: Brief) -> tuple[PredictedLog | None, str]:
         return None, "no predicted log was given"
     if not isinstance(value, list) or not value:
         return None, f"the predicted log must be a non-empty list, got {shown(value)}"
-    points = [_point(item, brief) for item in value[:64]]
+    if len(value) > MAX_POINTS:  # thinned, not cut: what counts is the end
+        value = [value[round(i * (len(value) - 1) / (MAX_POINTS - 1))] for i in range(MAX_POINTS)]
+    points = [_point(item, brief) for item in value]
     faults = [p for p in points if isinstance(p, str)]
     if faults:
         return None, f"the predicted log was ignored: {faults[0]}"

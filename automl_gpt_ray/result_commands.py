@@ -96,23 +96,28 @@ def register(app: typer.Typer) -> None:
 
 def _show(run_dir: Path) -> None:
     from rich.console import Console
-    from rich.markup import escape
     from rich.table import Table
 
     from automl_gpt_ray.report.story import read_story
 
     story = read_story(run_dir)
     objective = story.objective
-    table = Table("trial", "by", "state", objective.metric, "steps", "seconds", "why")
+    table = Table("trial", "by", "state", _plain(objective.metric), "steps", "seconds", "why")
     worst = float("-inf") if objective.mode == "max" else float("inf")
     values = [(trial.value(objective), trial) for trial in story.history.trials]
     ranked = sorted(values, key=lambda pair: -objective.sign * (worst if pair[0] is None else pair[0]))
     for value, trial in ranked[:SHOWN]:
         shown = "-" if value is None else f"{value:.5g}"
-        reason = escape("".join(c if c.isprintable() else " " for c in trial.proposal.reason))
         cells = (str(story.numbers[trial.id]), trial.proposal.source, trial.failure or trial.state.value, shown)
-        table.add_row(*map(escape, cells), str(trial.last_step), f"{trial.seconds:.1f}", reason)
+        table.add_row(*map(_plain, cells), str(trial.last_step), f"{trial.seconds:.1f}", _plain(trial.proposal.reason))
     console = Console(highlight=False)
     console.print(table)
     if len(values) > SHOWN:
         console.print(f"and {len(values) - SHOWN} more: --out trials.csv holds all of them")
+
+
+def _plain(text: str) -> str:
+    """Return a text of a run, which anybody may have written, as rich shows it letter by letter."""
+    from rich.markup import escape
+
+    return escape("".join(c if c.isprintable() else " " for c in text))

@@ -36,10 +36,10 @@ def parse_reviews(text: str, brief: Brief, subjects: Sequence[Subject]) -> Revie
         brief: What is tuned.
         subjects: The trials that were asked about.
     """
-    value = extract_json(text)
+    value = extract_json(text, "reviews")
     if isinstance(value, ReplyError):
         return value
-    items = value.get("reviews") if isinstance(value, dict) else value
+    items = value.get("reviews", [value] if "trial" in value else None) if isinstance(value, dict) else value
     if not isinstance(items, list) or not items:
         rule = 'must be an object with a non-empty list "reviews"'
         return ReplyError("wrong_shape", (f"the reply {rule}, got {shown(value)}",))
@@ -64,7 +64,7 @@ def _review(item: Any, brief: Brief, asked: Mapping[str, Subject]) -> Review | s
     subject = asked.get(item["trial"]) if isinstance(item.get("trial"), str) else None
     if subject is None:
         return f"`trial` must be one that was asked about, got {shown(item.get('trial'))}"
-    action = item.get("action")
+    action = item["action"].strip().lower() if isinstance(item.get("action"), str) else item.get("action")
     if not isinstance(action, str) or action not in ACTIONS:
         return f"`action` must be one of {', '.join(sorted(ACTIONS))}, got {shown(action)}"
     changes: Mapping[str, Scalar] | str = _changes(item.get("changes"), brief, subject) if action == "revise" else {}

@@ -247,8 +247,8 @@ def _too_far(name: str, value: Any, config: Config, space: SearchSpace, rule: Re
     if not isinstance(parameter, FloatParameter | IntParameter) or name not in config:
         return None
     low, high = _bounds(parameter, config[name], rule)
-    slack = 1e-9 * max(abs(low), abs(high))
-    if low - slack <= float(value) <= high + slack:
+    # A prompt tells the ends with four digits.
+    if low - 1e-3 * abs(low) <= float(value) <= high + 1e-3 * abs(high):
         return None
     return Problem(
         name, f"must change to between {low:.6g} and {high:.6g} at once", shown(value), "take a smaller step"

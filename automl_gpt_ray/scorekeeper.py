@@ -30,18 +30,19 @@ class Scorekeeper:
     Args:
         objective: The metric scored.
         max_step: Steps of a full training.
+        gated: Whether gates are asked for.
     """
 
-    def __init__(self, objective: Objective, max_step: int) -> None:
+    def __init__(self, objective: Objective, max_step: int, gated: bool = True) -> None:
         self._metric = objective.metric
-        self._ledger = Ledger(objective, max_step)
+        self._ledger = Ledger(objective, max_step, gated)
         self._noted: deque[Event] = deque()
         self._lock = threading.Lock()
 
     @classmethod
     def of(cls, events: Iterable[Event], objective: Objective, max_step: int) -> Self:
-        """Return the scorekeeper of a run that has ended."""
-        keeper = cls(objective, max_step)
+        """Return the scorekeeper of a run that has ended; its gates, which nobody passes any more, stay shut."""
+        keeper = cls(objective, max_step, gated=False)
         for event in events:
             keeper.note(event)
         return keeper

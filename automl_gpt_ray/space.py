@@ -275,7 +275,8 @@ def _step(parameter: Parameter, value: Scalar, rng: np.random.Generator, scale: 
     if isinstance(parameter, ConstantParameter):
         return value
     if isinstance(parameter, ChoiceParameter):
-        others = [c for i, c in enumerate(parameter.choices) if i != parameter.index(value)]
+        taken = parameter.index(value)
+        others = [c for i, c in enumerate(parameter.choices) if i != taken]
         return others[int(rng.integers(len(others)))] if others else value
     unit = parameter.to_unit(value)
     # A move that rounds back to where it was is no move: widen until it is one, or give up.

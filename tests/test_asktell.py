@@ -118,9 +118,24 @@ def test_an_exhausted_space_is_an_advice_error():
         assert 3 <= len(loop.history.trials) <= 6
 
 
+def test_steps_of_any_library_are_whole_numbers_from_one(tmp_path):
+    loop = AskTell(BRIEF, team(), Book(Journal(tmp_path / "j")))
+    trial = loop.ask()
+    for step in np.arange(1, 3):
+        loop.tell(trial.id, step, {"log_loss": 0.5})
+    loop.tell(trial.id, 3.0, {"log_loss": 0.5})
+    for step in (0, 1.5, math.nan):
+        with pytest.raises(ValueError, match="whole number from 1"):
+            loop.tell(trial.id, step, {"log_loss": 0.5})
+    loop.book.close()
+    assert [o.step for o in loop.history.trials[0].observations] == [1, 2, 3]
+    for word in (lambda: loop.tell("ghost", 1, {"log_loss": 0.5}), lambda: loop.end("ghost")):
+        with pytest.raises(ValueError, match="'ghost'"):
+            word()
+
+
 def test_seconds_are_measured_where_they_are_not_given():
     loop = AskTell(BRIEF, team())
     trial = loop.ask()
     loop.tell(trial.id, 1, {"log_loss": 0.5})
-    loop.tell("ghost", 1, {"log_loss": 0.5})
     assert 0 <= loop.history.trials[0].seconds < 60

@@ -116,6 +116,14 @@ def test_an_error_of_the_package_is_one_line(call, tmp_path, monkeypatch):
     assert (code, err) == (1, "LLMUnavailable: nobody there\n")
 
 
+def test_a_key_in_the_wrong_place_is_not_shown(call, tmp_path):
+    url = "https://user:hunter22@host/v1"
+    code, _, err = call("plan", saved(tmp_path), "--set", "llm.model=m", "--set", f"llm.base_url={url}")
+    assert (code, "hunter22" in err, "[redacted]@host" in err) == (2, False, True)
+    code, _, err = call("plan", saved(tmp_path), "--set", "llm.model=m", "--set", "llm.api_key=shorty")
+    assert (code, "shorty" in err, "llm.api_key" in err) == (2, False, True)
+
+
 def test_a_plan_without_a_model(call, tmp_path):
     code, out, err = call("plan", saved(tmp_path), "--proposals", "2", "--set", "seed=4")
     assert (code, err) == (0, "")

@@ -210,12 +210,38 @@ def test_an_unknown_line_at_the_end_is_kept_aside(path):
 
 def test_a_file_of_nothing_but_garbage(path):
     path.parent.mkdir()
-    path.write_bytes(os.urandom(3000).replace(b"\n", b"\n\n"))
+    garbage = os.urandom(3000) + b"\n" + os.urandom(30)
+    path.write_bytes(garbage)
+    for _ in range(2):  # a run that was there is not begun anew
+        with pytest.raises(JournalError, match="none of its lines is whole"):
+            Journal(path)
+    assert path.read_bytes() == garbage
+    assert not list(path.parent.glob("*.tail-*"))
+
+
+def test_line_ends_of_another_system_are_no_damage(path):
+    write(path)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
     journal = Journal(path)
-    assert journal.entries == []
-    assert journal.append(EVENTS[0]).seq == 1
     journal.close()
-    assert [e.event for e in read_journal(path)] == [EVENTS[0]]
+    assert (len(journal.entries), journal.damage) == (len(EVENTS), "")
+
+
+def test_a_full_disk_at_the_end_is_one_error_and_the_file_is_closed(path, monkeypatch):
+    journal = Journal(path)
+    journal.append(EVENTS[0])
+
+    def full(file):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(JournalError, match="No space left"):
+        journal.close()
+    journal.close()
+    monkeypatch.undo()
+    again = Journal(path)  # nothing holds it any more
+    again.close()
+    assert [e.event for e in again.entries] == [EVENTS[0]]
 
 
 def test_reading_changes_nothing(path):

@@ -334,6 +334,13 @@ def test_a_bug_in_an_advisor_does_not_end_its_lane(supply, error):
     assert made.outages() == {}
 
 
+@pytest.mark.parametrize("made", [None, ["no proposal"]])
+def test_an_advisor_that_returns_no_proposals_is_told_and_asked_again(supply, made, caplog):
+    supplied = supply(Counting(does=lambda history, n, call: made if call <= 2 else [Counting().make(call, history)]))
+    until(lambda: supplied.book.queued("classical"), poke=supplied)
+    assert "the advisor `classical` failed" in caplog.text
+
+
 @pytest.mark.parametrize(("space", "count"), [(TINY, 6), (CONSTANT, 1)])
 def test_an_exhausted_space_is_said_to_be(supply, space, count):
     made = supply({"classical": ClassicalAdvisor(space)}, space)

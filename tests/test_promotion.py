@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -66,6 +67,13 @@ def test_nan_is_worse_than_all_and_small_may_be_better():
     assert RULE.promotable(broken) == []
     losses = [at(n, float(n), metric="log_loss") for n in range(3)]
     assert [t.id for t in RULE.promotable(history(*losses, objective=MINIMISE))] == ["t0"]
+
+
+@pytest.mark.parametrize(("objective", "gone"), [(MAXIMISE, math.inf), (MINIMISE, -math.inf)])
+def test_an_infinity_in_the_good_direction_is_no_better(objective, gone):
+    three = [at(n, value, metric=objective.metric) for n, value in enumerate((gone, 0.5, 0.6))]
+    found = [t.id for t in RULE.promotable(history(*three, objective=objective))]
+    assert found == ["t2" if objective is MAXIMISE else "t1"]
 
 
 def test_a_step_that_was_not_reported_is_no_rung_reached():

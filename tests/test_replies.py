@@ -13,8 +13,10 @@ from hypothesis import strategies as st
 from small_runs import CONDITIONAL, CONSTANT, MINIMISE, bare_brief, full_brief, valid_item
 
 from automl_gpt_ray.cards import parse_data_card
+from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter
 from automl_gpt_ray.records import LogPoint, Objective
-from automl_gpt_ray.replies import MAX_REPLY, Drafts, ReplyError, extract_json, parse_proposals
+from automl_gpt_ray.replies import MAX_POINTS, MAX_REPLY, Drafts, ReplyError, extract_json, parse_proposals
+from automl_gpt_ray.space import SearchSpace
 
 BRIEF = bare_brief(CONDITIONAL)
 DEFAULT = {"booster": "gbtree", "eta": 0.3, "seed": 7}
@@ -365,6 +367,47 @@ def test_every_valid_configuration_comes_back():
         assert draft.notes == ()
 
 
+ANALYSIS = '```json\n{"analysis": "wide"}\n```\nso\n'
+FOUND = {
+    "two fences": f"{ANALYSIS}```json\n{GOOD}\n```",
+    "another kind of fence": f"As {{eta}} says:\n```json5\n{GOOD}\n```",
+    "braces in the prose": f"With {{eta, depth}} in mind: {GOOD} Good luck {{you}}.",
+    "two objects": f'{{"thoughts": "none"}}\n{GOOD}',
+    "within another object": f'{{"answer": {GOOD}}}',
+    "other tags": f"<thinking>{{hm}}</thinking>{GOOD}",
+    "line breaks in a text": GOOD.replace("why", "why\n\tnot"),
+}
+
+
+@pytest.mark.parametrize("text", FOUND.values(), ids=FOUND)
+def test_what_was_asked_for_is_found_among_the_rest(text):
+    (draft,) = read(text).drafts
+    assert draft.config["eta"] == 0.1
+
+
+def test_a_parent_that_was_not_named_has_its_default():
+    space = SearchSpace(
+        {
+            "kind": ConstantParameter(value="sgd"),
+            "other": ChoiceParameter(choices=["a", "b"], default="a"),
+            "rate": FloatParameter(low=0, high=1, default=0.1, when={"kind": ["sgd"]}),
+            "more": FloatParameter(low=0, high=1, default=0.1, when={"other": ["a"]}),
+            "none": FloatParameter(low=0, high=1, default=0.1, when={"other": ["b"]}),
+        }
+    )
+    (draft,) = read(reply(one(rate=0.7, more=0.6, none=0.5)), bare_brief(space)).drafts
+    assert draft.config == {"kind": "sgd", "other": "a", "rate": 0.7, "more": 0.6}
+
+
+def test_a_long_predicted_log_keeps_its_end():
+    brief = replace(BRIEF, max_steps=100)
+    log = [{"step": i, "value": i / 200, "low": 0, "high": 1} for i in range(1, 101)]
+    (draft,) = read(reply(one(log, eta=0.1)), brief).drafts
+    assert (draft.predicted_log.final.step, draft.predicted_log.final.value) == (100, 0.5)
+    assert draft.predicted_log.points[0].step == 1
+    assert len(draft.predicted_log.points) == MAX_POINTS
+
+
 def test_extract_json_returns_the_value():
-    assert extract_json('x {"a": [1]} y') == {"a": [1]}
-    assert extract_json("[1]") == [1]
+    assert extract_json('x {"a": [1]} y', "a") == {"a": [1]}
+    assert extract_json("[1]", "a") == [1]

@@ -45,6 +45,11 @@ def test_a_good_reply_is_read():
     assert found.problems == ()
 
 
+def test_one_review_without_a_list_and_an_action_in_capitals_are_read():
+    (only,) = parse_reviews(f"Well: {json.dumps(said(action=' Stop'))}", BRIEF, ASKED).reviews
+    assert (only.trial, only.action) == ("t1", "stop")
+
+
 @pytest.mark.parametrize(
     ("item", "word"),
     [

@@ -119,7 +119,7 @@ def test_the_room_is_what_a_revision_would_be_allowed():
         "batch": None,
     }
     for name, ends in (("lr", (0.01, 1.0)), ("dropout", (0.0, 0.35)), ("depth", (1, 7))):
-        for value in ends:
+        for value in (*ends, *(float(f"{end:.4g}") for end in ends if name != "depth")):  # as a prompt tells them
             assert isinstance(checked(trial, {name: value}, SPACE, RULE, reason="a try", by="someone"), Revision)
     assert isinstance(checked(trial, {"depth": 8}, SPACE, RULE, reason="a try", by="someone"), Problem)
 

@@ -12,6 +12,7 @@ nothing needs saving. What Optuna is told:
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
@@ -48,6 +49,8 @@ SamplerName = Literal["tpe", "gp", "random"]
 MAX_TOLD = 400
 TRIES = 20
 WORST = 1e6
+WIDEST = 10**6
+"""Whole numbers that are told apart: the Gaussian process lists them all."""
 
 # Said once, for good and about this file only: `warnings.catch_warnings` would take the filters away
 # from other threads. Before Python 3.12 a warning names Optuna's own file instead of its caller's.
@@ -187,7 +190,8 @@ def to_optuna(space: SearchSpace) -> dict[str, BaseDistribution]:
     """Return the searched parameters as Optuna distributions; conditions are kept by `SearchSpace.build`.
 
     Choices become indices' labels by position, so that any scalar (None, True beside 1) survives; a
-    quantised log range becomes a continuous one whose values are rounded afterwards.
+    quantised log range becomes a continuous one whose values are rounded afterwards. So does a grid that is not exact
+    in decimals, and a range of whole numbers so wide that samplers which list their values need gigabytes.
     """
     return {name: _distribution(parameter) for name, parameter in space.searched.items()}
 
@@ -216,10 +220,25 @@ def _distribution(parameter: FloatParameter | IntParameter | ChoiceParameter) ->
     if isinstance(parameter, ChoiceParameter):
         return CategoricalDistribution(list(range(len(parameter.choices))))
     if isinstance(parameter, FloatParameter):
-        step = None if parameter.log else parameter.step
-        return FloatDistribution(parameter.low, parameter.high, log=parameter.log, step=step)
-    step = 1 if parameter.log else parameter.step
-    return IntDistribution(parameter.low, parameter.high, log=parameter.log, step=step)
+        if _exact(parameter):  # up to the grid's own end: Optuna warns of one that is none
+            return FloatDistribution(parameter.low, parameter.clip(parameter.high), step=parameter.step)
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    if parameter.grid_size > WIDEST:
+        return FloatDistribution(parameter.low, parameter.high, log=parameter.log)
+    if parameter.log:
+        return IntDistribution(parameter.low, parameter.high, log=True)
+    return IntDistribution(parameter.low, parameter.clip(parameter.high), step=parameter.step)
+
+
+def _exact(parameter: FloatParameter) -> bool:
+    """Return whether Optuna's grid, which it reckons in decimals, holds every value of ours."""
+    if parameter.log or not parameter.step or not parameter.grid_size:
+        return False
+    low, high, step = parameter.low, parameter.high, parameter.step
+    short = all(float(f"{x:.12g}") == x for x in (low, high, step))
+    top = low + (parameter.grid_size - 1) * step
+    near = abs(float(parameter.clip(top)) - top) <= 1e-9 * step
+    return short and near and math.ulp(max(abs(low), abs(high))) <= 1e-10 * step
 
 
 def _parameter(distribution: BaseDistribution) -> Parameter:

@@ -74,7 +74,9 @@ class FreezeThawAdvisor:
             return ranks(model, vectors, running, starting).candidates
 
         found = refined(self._space, *drawn, gain, known, rng)
-        return self._chosen(history, n, model, running, starting, *found)
+        chosen = self._chosen(history, n, model, running, starting, *found)
+        # Of a small space the pool may have missed the last ones.
+        return chosen or self._at_random(history, n, rng, known, "drawn at random: nothing else was left to propose")
 
     def _fitted(self, history: History) -> CurveModel:
         try:
@@ -82,14 +84,20 @@ class FreezeThawAdvisor:
         except DataError as error:
             raise AdviceError(str(error)) from error
 
-    def _at_random(self, history: History, n: int, rng: np.random.Generator, known: set[str]) -> list[Proposal]:
+    def _at_random(
+        self,
+        history: History,
+        n: int,
+        rng: np.random.Generator,
+        known: set[str],
+        reason: str = "drawn at random: too few results to model yet",
+    ) -> list[Proposal]:
         found: list[Proposal] = []
         for index in range(n):
             config = untried(self._space, known, lambda: self._space.sample(rng), rng, DRAWS)
             if config is None:
                 break
             known.add(self._space.key(config))
-            reason = "drawn at random: too few results to model yet"
             found.append(proposal(self.source, history, index, config, reason))
         return found
 

@@ -7,7 +7,7 @@ repair; what is still without a model then falls to the rules, and its assignmen
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from automl_gpt_ray.assignment.choice import Assignment, Candidate, OpenTask
@@ -15,7 +15,7 @@ from automl_gpt_ray.assignment.reading import Matches, read_matches
 from automl_gpt_ray.assignment.registry import Registry
 from automl_gpt_ray.assignment.rules import Usable, admitted, by_rules
 from automl_gpt_ray.cards import ModelCard
-from automl_gpt_ray.errors import JobError, LLMError, Problem
+from automl_gpt_ray.errors import JobError, LLMError, Problem, shown
 from automl_gpt_ray.events import (
     REPAIR,
     CallFailed,
@@ -111,7 +111,7 @@ def _matched(
         if result.problems:
             call += REPAIR
             again = ask(repair_prompt(prompt, text, result.problems), call, "repair")
-            result = read_matches(again, candidates)
+            result = _joined(first, read_matches(again, candidates), candidates)
     except LLMError as error:
         record(CallFailed(call, type(error).__name__, clean(str(error))))
         return _failed(first, f"the language model cannot be asked: {clean(str(error))}", record)
@@ -122,6 +122,15 @@ def _matched(
     if not result.problems:
         return result.chosen, ""
     return _failed(result, f"the language model chose for some tasks only: {'; '.join(result.problems[:3])}", record)
+
+
+def _joined(first: Matches | ReplyError, again: Matches | ReplyError, names: Iterable[str]) -> Matches | ReplyError:
+    """Return a repaired reply with what only the first one chose: many repeat but what was wrong."""
+    if isinstance(first, ReplyError) or isinstance(again, ReplyError):
+        return again
+    chosen = {**first.chosen, **again.chosen}
+    missing = [f"task {shown(name)} has no model" for name in names if name not in chosen]
+    return Matches(chosen, (*again.problems, *missing) if missing else ())
 
 
 def _failed(partial: Matches | ReplyError | None, problem: str, record: Record) -> tuple[Mapping[str, Assignment], str]:

@@ -37,10 +37,10 @@ def read_matches(text: str, candidates: Mapping[str, Sequence[Candidate]]) -> Ma
         text: The model's reply.
         candidates: Task to the models that may train on it, as they were shown.
     """
-    value = extract_json(text)
+    value = extract_json(text, "assignments")
     if isinstance(value, ReplyError):
         return value
-    items = value.get("assignments") if isinstance(value, dict) else None
+    items = value.get("assignments") if isinstance(value, dict) else value
     if not isinstance(items, list):
         rule = 'must be an object with a list "assignments"'
         return ReplyError("wrong_shape", (f"the reply {rule}, got {shown(value)}",))

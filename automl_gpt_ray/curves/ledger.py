@@ -26,6 +26,7 @@ from automl_gpt_ray.curves.predictor import Array, Context, Curve, Query
 from automl_gpt_ray.curves.questions import BINS, NAIVE_NAMES, Question, naive_answers
 from automl_gpt_ray.curves.scale import Scale
 from automl_gpt_ray.curves.scoring import covered, pinball, rank_correlation
+from automl_gpt_ray.curves.tally import Tally
 from automl_gpt_ray.records import Objective, PredictedLog
 
 # The naive predictors look at the latest so many trials, and so many answered questions are kept a source.
@@ -76,6 +77,8 @@ class Ledger:
         self._open: dict[str, list[Question]] = defaultdict(list)
         self._answered: dict[str, list[Question]] = defaultdict(list)
         self._gates: dict[str, Gate] = {}
+        self._tallies: dict[str, Tally] = defaultdict(Tally)
+        self._made: dict[str, Curve] = {}
 
     def forecast(self, trial: str, log: PredictedLog) -> None:
         """Enter a forecast of steps that `trial` has not reached; its other points are no forecasts."""
@@ -95,9 +98,10 @@ class Ledger:
         that reports a step again changes its curve, and no score.
         """
         curve = self._curves.setdefault(trial, {})
-        before = max((s for s in curve if s < step), default=None)
-        for late in [s for s in curve if s >= step]:
-            del curve[late]
+        self._made.pop(trial, None)
+        while curve and next(reversed(curve)) >= step:
+            curve.popitem()
+        before = next(reversed(curve), None)
         curve[step] = value
         due = [q for q in self._open.get(trial, ()) if q.step <= step]
         if due:
@@ -155,7 +159,7 @@ class Ledger:
         for each in map(Question.from_dict, raw["open"]):
             ledger._open[each.trial].append(each)
         for each in map(Question.from_dict, raw["answered"]):
-            ledger._answered[each.source].append(each)
+            ledger._keep(each)
         ledger._gates = {source: Gate(*values) for source, values in raw["gates"].items()}
         return ledger
 
@@ -164,19 +168,29 @@ class Ledger:
             truth = value
             if before is not None and question.step < step and math.isfinite(value):
                 truth = float(np.interp(question.step, [before[0], step], [before[1], value]))
-            kept = self._answered[question.source]
-            kept.append(replace(question, truth=truth))
-            del kept[:-KEPT]
+            self._keep(replace(question, truth=truth))
         if not self._gated:
             return
         scale = self._scale()
         for source in sorted({q.source for q in due}):
-            losses = _by_trial([q for q in self._answered[source] if q.observed], scale)
+            losses = self._tallies[source].losses(scale)
             self._gates[source] = self.gate(source).next(losses[:, 0], losses[:, 1:])
 
+    def _keep(self, question: Question) -> None:
+        """Enter an answered question, and forget the oldest one too many; gates go by those with something observed."""
+        kept, tally = self._answered[question.source], self._tallies[question.source]
+        kept.append(question)
+        if question.observed:
+            tally.add(question)
+        tally.forget(sum(1 for old in kept[:-KEPT] if old.observed))
+        del kept[:-KEPT]
+
     def _curve(self, trial: str) -> Curve:
-        points = self._curves.get(trial, {})
-        return Curve(trial, np.empty(0), np.array(list(points), dtype=float), np.array(list(points.values())))
+        if trial not in self._made:
+            points = self._curves.get(trial, {})
+            steps, values = np.array(list(points), dtype=float), np.array(list(points.values()))
+            self._made[trial] = Curve(trial, np.empty(0), steps, values)
+        return self._made[trial]
 
     def _context(self) -> Context:
         return Context(tuple(self._curve(t) for t in list(self._curves)[-PEERS:]), self._objective, self._max_step)
@@ -203,17 +217,6 @@ def _losses(questions: Sequence[Question], scale: Scale) -> Array:
     truth = _truths(questions, scale)
     told = [[q.answer for q in questions], *([q.naive[i] for q in questions] for i in range(len(NAIVE_NAMES)))]
     return np.stack([pinball(_scaled(answers, scale), truth) for answers in told], axis=1)
-
-
-def _by_trial(questions: Sequence[Question], scale: Scale) -> Array:
-    """Return the mean losses of each trial, in the order of its first answer, shape (trials, 1 + naive)."""
-    if not questions:
-        return np.empty((0, 1 + len(NAIVE_NAMES)))
-    losses = _losses(questions, scale)
-    rows: dict[str, list[int]] = {}
-    for i, question in enumerate(questions):
-        rows.setdefault(question.trial, []).append(i)
-    return np.stack([losses[indices].mean(axis=0) for indices in rows.values()])
 
 
 def _score(source: str, observed: str, questions: Sequence[Question], scale: Scale) -> Score:

@@ -31,11 +31,15 @@ class Reader:
         self.space = space
         self._curves: dict[str, tuple[object, Curve | None]] = {}
         self._vectors: dict[str, Array | None] = {}
+        self._last: Context | None = None
 
     def context(self, history: History) -> Context:
-        """Return what `context_of` returns."""
+        """Return what `context_of` returns: the same object again where no curve has changed, as models know it by."""
         curves = (self._curve(trial, history) for trial in history.trials)
-        return Context(tuple(curve for curve in curves if curve), history.objective, history.max_step)
+        found = Context(tuple(curve for curve in curves if curve), history.objective, history.max_step)
+        if self._last is None or not _alike(self._last, found):
+            self._last = found
+        return self._last
 
     def latest(self, history: History, count: int) -> Context:
         """Return what `context_of` returns, of the latest `count` trials within the space only.
@@ -105,6 +109,12 @@ def predicted_logs(
         found[i].append(LogPoint(step, middle, low, high))
     metric = context.objective.metric
     return [PredictedLog(metric, tuple(line), predictor.name) if line else None for line in found]
+
+
+def _alike(one: Context, other: Context) -> bool:
+    if (one.objective, one.max_step, len(one.curves)) != (other.objective, other.max_step, len(other.curves)):
+        return False
+    return all(a is b for a, b in zip(one.curves, other.curves, strict=True))
 
 
 def _range(context: Context) -> tuple[float, float]:

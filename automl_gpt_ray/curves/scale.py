@@ -36,7 +36,7 @@ class Scale:
         if not len(values):
             return cls(sign, 0.0, 1.0)
         low, high = float(np.quantile(values, LOW_QUANTILE)), float(values.max())
-        if not high - low > 1e-12 * max(1.0, abs(high)) or not np.isfinite(high - low):
+        if not high - low > 1e-12 * max(abs(low), abs(high)) or not np.isfinite(high - low):
             # Equal values: nothing tells their unit but their size.
             return cls(sign, high - max(0.1 * abs(high), 1e-3), high)
         return cls(sign, low, high)

@@ -21,7 +21,7 @@ def thinned(curve: Curve, count: int = MAX_POINTS) -> Curve:
     n = len(curve.steps)
     if n <= count:
         return curve
-    wanted = np.geomspace(curve.steps[0], curve.steps[-1], count)
+    wanted = np.geomspace(max(curve.steps[0], 1.0), curve.steps[-1], count)
     chosen = np.unique(np.searchsorted(curve.steps, wanted * (1 - 1e-9)).clip(0, n - 1))
     return Curve(curve.key, curve.vector, curve.steps[chosen], curve.values[chosen])
 

@@ -44,7 +44,7 @@ def recalled(loaded: LoadedJob, tell: Tell | None = None) -> LoadedJob:
         return loaded
     try:
         found = recall(store, loaded.brief, options)
-    except (ExperienceError, ImportError, OSError, ValueError) as error:
+    except (ExperienceError, ImportError, OSError, ValueError, TypeError, ArithmeticError) as error:
         # The encoder's library or folder may be missing too.
         _say(tell, f"WARNING: nothing is recalled: {first_line(error)}")
         return loaded

@@ -25,6 +25,8 @@ FORMAT = 1
 """Grows when an older version of this package could not read the rows."""
 
 MAX_REASON, MAX_VALUE = 500, 2000
+LATEST = 1e11
+"""Seconds since the epoch that a calendar still holds."""
 ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 
 _CURVE = pa.list_(pa.struct([("step", pa.int64()), ("value", pa.float64())]))
@@ -173,10 +175,18 @@ def _run(rows: Sequence[dict[str, Any]]) -> Experience:
     if any(row[name] != first[name] for row in rows for name in _RUN):
         raise ExperienceError(f"the rows of run `{first['run']}` contradict each other")
     brief = Brief.from_dict(json.loads(first["brief"]))
+    if not isinstance(brief.objective.metric, str) or brief.objective.mode not in ("max", "min"):
+        raise ExperienceError("its objective is no metric with a direction")
+    if not 0 <= float(first["ended_at"]) < LATEST:
+        raise ExperienceError(f"it ended at {first['ended_at']}, which is no time")
     trials = tuple(_trial(row) for row in rows if row["trial"] is not None)
     outcome = json.loads(first["outcome"])
+    outcome = outcome if isinstance(outcome, dict) else {}
+    test = outcome.get("test") or {}
+    if not isinstance(test, dict) or not all(v is None or isinstance(v, int | float) for v in test.values()):
+        raise ExperienceError("its scores on test data are not numbers with names")
     told = (first["run"], str(first["name"])[:100], float(first["ended_at"]), str(first["package"])[:40])
-    found = Experience(*told, int(first["seed"]), brief, trials, outcome if isinstance(outcome, dict) else {})
+    found = Experience(*told, int(first["seed"]), brief, trials, outcome)
     _ = found.data, found.model  # a run without cards is no use to anybody
     return found
 
@@ -198,7 +208,7 @@ def _row(trial: TrialRecord, clean: Callable[[str], str]) -> dict[str, Any]:
 
 def _trial(row: Mapping[str, Any]) -> TrialRecord:
     config = {str(name): _scalar(value) for name, value in json.loads(row["config"]).items()}
-    curves = {name: {point["step"]: point["value"] for point in curve} for name, curve in row["curves"] or ()}
+    curves = {name: {point["step"]: float(point["value"]) for point in curve} for name, curve in row["curves"] or ()}
     seen = tuple(
         Observation(step, {n: curve[step] for n, curve in curves.items() if step in curve}, seconds)
         for step, seconds in zip(row["steps"], row["seconds"], strict=True)

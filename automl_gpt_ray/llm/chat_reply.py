@@ -90,7 +90,8 @@ def _usage(reply: Mapping[str, Any]) -> Usage:
 
 
 def _count(value: Any) -> int:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else 0
+    # Budgets reckon with floats, which numbers of hundreds of digits do not fit.
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 < value < 2**53 else 0
 
 
 def decoded(text: str) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import time
 import urllib.error
 import urllib.request
@@ -46,5 +47,5 @@ def _problem(url: str) -> str | None:
             return None
     except urllib.error.HTTPError as error:
         return None if error.code in (401, 403) else f"HTTP {error.code}"
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, http.client.HTTPException) as error:
         return first_line(error)[:200]

@@ -29,8 +29,10 @@ _PATTERNS = (
     # At least eight characters with a digit or of key length: "bearer of bad news" is prose.
     re.compile(r"(\bbearer\s+)(?=\S*\d|\S{24})[A-Za-z0-9._~+/=-]{8,}", re.I),
     # A digit is asked for, so that "sk-learn-pipeline" stays.
-    re.compile(r"()\b[sp]k-(?=[A-Za-z0-9_-]*\d)[A-Za-z0-9_-]{8,}"),
-    re.compile(r"(\w://)[^\s/@:]+:[^\s/@]+(?=@)"),
+    # Within reach only: looked for to the end of a text at each of many "sk-", it would take quadratic time.
+    re.compile(r"()\b[sp]k-(?=[A-Za-z0-9_-]{0,100}?\d)[A-Za-z0-9_-]{8,}"),
+    re.compile(r"(\w://)[^\s/@]+(?=@)"),
+    re.compile(r"([?&][\w-]{0,40}(?:key|token|secret|password|sig|signature)=)[^\s&\"']+", re.I),
 )
 
 

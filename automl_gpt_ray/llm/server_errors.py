@@ -105,7 +105,7 @@ class Asked:
 
     def _clean(self, text: str) -> str:
         # Redact before shortening: half a key is not recognised as one.
-        visible = re.sub(r"<[^>]*>|[\x00-\x1f\x7f]", " ", redact(text, self.secrets))
+        visible = re.sub(r"<[^<>]*>|[\x00-\x1f\x7f-\x9f]", " ", redact(text, self.secrets))
         line = " ".join(visible.split()).rstrip(".")
         return line if len(line) <= MAX_MESSAGE else line[: MAX_MESSAGE - 1] + "…"
 

@@ -15,6 +15,7 @@ from optuna.trial import TrialState as Told
 from small_runs import CONDITIONAL, MAXIMISE, MINIMISE, PLAIN, SPACES, made_history, proposed, trial
 
 from automl_gpt_ray.advisors.classical import MAX_TOLD, ClassicalAdvisor, from_optuna, to_optuna
+from automl_gpt_ray.advisors.freeze_thaw import FreezeThawAdvisor
 from automl_gpt_ray.curves.learned import weights
 from automl_gpt_ray.parameters import ChoiceParameter, ConstantParameter, FloatParameter, IntParameter
 from automl_gpt_ray.records import History, Objective, TrialState
@@ -213,6 +214,38 @@ def test_optuna_is_quiet_and_others_are_heard():
     assert told.stderr.splitlines() == ["<string>:20: UserWarning: somebody else's"]
 
 
+@pytest.mark.parametrize(
+    "parameter",
+    [
+        FloatParameter(low=0, high=1, step=1 / 3),
+        FloatParameter(low=0, high=0.5, step=0.5 / 7),
+        FloatParameter(low=1e6, high=1e6 + 2, step=1 / 3),
+        FloatParameter(low=0, high=1, step=0.3),
+        IntParameter(low=0, high=10, step=4),
+        IntParameter(low=0, high=2**53),
+    ],
+)
+def test_any_grid_is_told_and_proposed_on_without_a_word(parameter, recwarn):
+    space = SearchSpace({"x": parameter, "y": FloatParameter(low=0, high=1)})
+    rng = np.random.default_rng(0)
+    configs = [
+        *({"x": x, "y": 0.5} for x in (parameter.low, parameter.clip(parameter.high))),
+        *map(space.sample, [rng] * 20),
+    ]
+    tried = tuple(trial(i, config, [0.1 * i]) for i, config in enumerate(configs))
+    made = ClassicalAdvisor(space, 0).propose(History(MAXIMISE, tried, (), 3, 0, 1), 3)
+    assert made
+    assert not any(space.problems(p.config) for p in made)
+    assert not [w for w in recwarn if "divisible" in str(w.message)]
+
+
+def test_the_gaussian_process_lists_no_wide_range():
+    space = SearchSpace({"x": IntParameter(low=0, high=2**31 - 1), "y": FloatParameter(low=0, high=1)})
+    tried = tuple(trial(i, space.sample(np.random.default_rng(i)), [0.1 * i]) for i in range(8))
+    (made,) = ClassicalAdvisor(space, 0, "gp", startup=2).propose(History(MAXIMISE, tried, (), 3, 0, 1), 1)
+    assert isinstance(made.config["x"], int)
+
+
 # Two shapes without a rate and one with three, at four depths each.
 SMALL = SearchSpace(
     {
@@ -222,6 +255,17 @@ SMALL = SearchSpace(
         "seed": ConstantParameter(value=7),
     }
 )
+
+
+def test_by_curves_a_small_space_is_tried_to_the_last_too():
+    space = SearchSpace({"x": IntParameter(low=1, high=100, log=True)})
+    left = (98, 99)
+    everything = [c for c in space.configurations(200) if c["x"] not in left]
+    tried = tuple(trial(i, c, [0.1 + 0.001 * i]) for i, c in enumerate(everything))
+    made = FreezeThawAdvisor(space, curves="gp").propose(History(MAXIMISE, tried, (), 3, 0, 1), 3)
+    assert sorted(p.config["x"] for p in made) == [98, 99]
+    done = (*tried, *(trial(200 + x, {"x": x}, [0.5]) for x in left))
+    assert FreezeThawAdvisor(space, curves="gp").propose(History(MAXIMISE, done, (), 3, 0, 1), 3) == []
 
 
 @pytest.mark.parametrize("sampler", ["tpe", "random"])

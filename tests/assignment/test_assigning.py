@@ -213,6 +213,13 @@ def test_what_the_model_chose_stands_where_the_rest_falls_to_the_rules():
     assert "for some tasks only" in found[1].problem
 
 
+def test_a_repair_may_hold_the_correction_alone():
+    second = replace(TABLE, name="more leaves")
+    first, again = reply(item(), item(model="c", task="more leaves")), reply(item(model="b", task="more leaves"))
+    found, _ = told([first, again], (TABLE, second))
+    assert [(a.model, a.by, a.problem) for a in found] == [("b", "language", "")] * 2
+
+
 def test_one_candidate_needs_no_question_and_a_named_model_none_at_all():
     named = replace(TABLE, name="mine", named="own")
     found, events = told([], (TABLE, named), registry(model("a"), model("c", input_types=["image"])))

@@ -10,7 +10,7 @@ from automl_gpt_ray.curves import competitors
 from automl_gpt_ray.curves.curve_model import CurveModelMaker
 from automl_gpt_ray.curves.freeze_thaw import Fitted, FreezeThaw
 from automl_gpt_ray.curves.gate import Gate
-from automl_gpt_ray.curves.learned import weights
+from automl_gpt_ray.curves.learned import asking, weights
 from automl_gpt_ray.curves.learned.alone import Alone
 from automl_gpt_ray.curves.learned.forecaster import LearnedForecaster
 from automl_gpt_ray.curves.learned.hybrid import Hybrid
@@ -96,6 +96,23 @@ def test_forecasts_under_its_name(maker):
     assert Fitted(model).name == maker.name
     assert (told.low <= told.median).all()
     assert (told.median <= told.high).all()
+
+
+def test_models_of_one_context_share_a_pass(monkeypatch):
+    if weights.unavailable():
+        pytest.skip(weights.unavailable())
+    passes = []
+    ask = asking.ask
+    monkeypatch.setattr(asking, "ask", lambda *rest: passes.append(1) or ask(*rest))
+    forecaster, context = LearnedForecaster(weights.load(weights.SHIPPED)), context_of([T] * 5 + [4])
+    both = [maker(forecaster).fit(context) for maker in (Hybrid, Alone)]
+    assert len(passes) == 1
+    told = [model.predict([Query(context.curves[5], step) for step in (10, T)]) for model in both]
+    assert len(passes) == 2
+    np.testing.assert_array_equal(told[0].median, told[1].median)
+    sooner = both[0].predict([Query(context.curves[5], step) for step in (9, T)])
+    assert sooner.median[0] != told[0].median[0]
+    assert Alone(forecaster).fit(context_of([T] * 5 + [4])).predict([]).median.shape == (0,)
 
 
 def test_a_run_without_finite_values_is_modelled(maker):

@@ -8,6 +8,7 @@ import math
 import numpy as np
 import pytest
 
+from automl_gpt_ray.curves import ledger as ledger_module
 from automl_gpt_ray.curves.gate import MIN_TRIALS, Gate
 from automl_gpt_ray.curves.ledger import Ledger
 from automl_gpt_ray.curves.questions import BINS
@@ -170,6 +171,29 @@ def test_a_restarted_trial_is_scored_once():
     for step in (3, 4, 3, 4):
         ledger.observe("t", step, step / 10)
     assert [s.questions for s in ledger.scores()] == [1]
+
+
+@pytest.mark.parametrize("kept", [7, 40, 5000])
+def test_gates_go_by_the_latest_questions_trial_by_trial(monkeypatch, kept):
+    monkeypatch.setattr(ledger_module, "KEPT", kept)
+    ledger = Ledger(Objective("a", "max"), T)
+    ledger.forecast("before", log_of(0.4, source="oracle"))
+    for number in range(30):
+        play(ledger, [number], at=3 + number % 5, sources={"oracle": final_of, "wrong": wrong})
+    ledger.observe("before", T, 0.5)
+    ledger.forecast("late", log_of(0.4, source="oracle"))
+    ledger.observe("late", T, 0.7)
+    for source, questions in ledger.answered.items():
+        observed = [q for q in questions if q.observed]
+        found = ledger._tallies[source].losses(ledger._scale())
+        names = list(dict.fromkeys(q.trial for q in observed))
+        assert len(questions) <= kept
+        assert len(found) == len(names)
+        for name, losses in zip(names, found, strict=True):
+            mine = [q for q in observed if q.trial == name]
+            answers, truth = np.array([q.answer for q in mine]), np.array([q.truth for q in mine])
+            scale = ledger._scale()
+            assert losses[0] == pytest.approx(pinball(scale.apply(answers), scale.apply(truth)).mean())
 
 
 def test_saved_and_read_back():

@@ -120,7 +120,7 @@ def test_what_diverged_is_forecast_to_be_bad(predictor):
 
 
 @pytest.mark.parametrize(
-    ("sign", "scale", "offset"), [(1, 1e6, 0), (1, 1e-6, 0), (-1, 1, 0), (1, 1, 50), (-1, 300, -7)]
+    ("sign", "scale", "offset"), [(1, 1e6, 0), (1, 1e-6, 0), (1, 1e-18, 0), (-1, 1, 0), (1, 1, 50), (-1, 300, -7)]
 )
 def test_range_and_direction_do_not_matter(predictor, sign, scale, offset):
     plain, moved = made([5, T], 8), made([5, T], 8, sign=sign, scale=scale, offset=offset)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
@@ -10,7 +11,7 @@ from small_runs import CONDITIONAL, PLAIN, made_history, trial
 from automl_gpt_ray.curves.freeze_thaw import FreezeThaw
 from automl_gpt_ray.curves.last_value import LastValue
 from automl_gpt_ray.curves.predictor import Forecasts
-from automl_gpt_ray.curves.reading import context_of, predicted_logs, untried
+from automl_gpt_ray.curves.reading import Reader, context_of, predicted_logs, untried
 from automl_gpt_ray.records import History, Objective, TrialState
 
 
@@ -34,6 +35,22 @@ def test_a_failed_trial_has_diverged():
 def test_strangers_are_left_out():
     stranger = trial(1, {"eta": 99.0}, (0.1,))
     assert context_of(History(Objective("accuracy", "max"), (stranger,), max_step=4), PLAIN).curves == ()
+
+
+def test_a_reader_gives_the_same_context_until_a_curve_changes():
+    history = made_history(PLAIN, 6)
+    reader = Reader(PLAIN)
+    first = reader.context(history)
+    assert reader.context(dataclasses.replace(history, version=history.version + 1)) is first
+    assert reader.context(dataclasses.replace(history, max_step=history.max_step + 1)) is not first
+    shorter = dataclasses.replace(history, trials=history.trials[:-1])
+    assert [c.key for c in reader.context(shorter).curves] == [t.id for t in shorter.trials]
+    running = trial(7, PLAIN.default, (0.1,), TrialState.RUNNING)
+    further = trial(7, PLAIN.default, (0.1, 0.4), TrialState.RUNNING)
+    before, after = (
+        reader.context(dataclasses.replace(history, trials=(*history.trials, t))) for t in (running, further)
+    )
+    assert (before.curves[-1].last_step, after.curves[-1].last_step) == (1, 2)
 
 
 def test_logs_end_at_the_last_step_and_lie_ahead():

@@ -189,12 +189,21 @@ def test_what_cannot_be_read_is_named_and_costs_nothing_else(tmp_path):
         ({"state": "won"}, "won"),
         ({"steps": [1]}, "zip"),
         ({"seed": None}, "TypeError"),
+        ({"ended_at": 1e300}, "no time"),
+        ({"ended_at": float("inf")}, "no time"),
+        ({"outcome": '{"test": [1]}'}, "not numbers with names"),
+        ({"outcome": '{"test": {"log_loss": "good"}}'}, "not numbers with names"),
+        ({"curves": [("log_loss", [{"step": 1, "value": None}])]}, "TypeError"),
+        ({"metric_in_brief": [1]}, "no metric"),
         ({"name": "another", "only": 1}, "contradict"),
     ],
 )
 def test_a_row_that_lies_is_refused(change, said):
     items = rows(remembered())
-    only = change.pop("only", None)
+    only, metric = (change.pop(name, None) for name in ("only", "metric_in_brief"))
+    if metric is not None:
+        brief = json.loads(items[0]["brief"])
+        change = {"brief": json.dumps({**brief, "metric": metric})}
     for item in items[:only]:
         item.update(change)
     with pytest.raises(ExperienceError, match=said):

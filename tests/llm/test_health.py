@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -66,3 +67,20 @@ def test_nobody_waits_unasked(served):
     health.wait_healthy(LLMOptions(model="m", base_url=url))
     health.wait_healthy(options(url, replay=True, record="x"))
     assert asked == []
+
+
+def test_what_speaks_no_http_is_waited_for_and_told():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer():
+            while True:
+                try:
+                    line, _ = server.accept()
+                except OSError:
+                    return
+                with line:
+                    line.sendall(b"SSH-2.0-OpenSSH_9\r\n")
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(JobError, match="must answer within"):
+            health.wait_healthy(options(f"http://127.0.0.1:{server.getsockname()[1]}/v1", 0.01))

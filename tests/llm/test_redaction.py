@@ -17,6 +17,11 @@ from automl_gpt_ray.llm.redaction import redact, secrets_in
         ('{"api-key": "abc"}', '{"api-key": "[redacted]"}'),
         ("X-API-Key: abc", "X-API-Key: [redacted]"),
         ("http://user:word@host/v1", "http://[redacted]@host/v1"),
+        ("redis://:hunter2@host", "redis://[redacted]@host"),
+        ("https://ghp_0123@github.com/x", "https://[redacted]@github.com/x"),
+        ("https://host/v1?key=AIza0&a=1", "https://host/v1?key=[redacted]&a=1"),
+        ("/x?a=1&access_token=abc", "/x?a=1&access_token=[redacted]"),
+        ("s3://b/x?X-Amz-Signature=0f", "s3://b/x?X-Amz-Signature=[redacted]"),
     ],
 )
 def test_what_looks_like_a_key_goes(text, left):
@@ -58,3 +63,9 @@ def test_secrets_are_found_by_the_names_of_their_variables():
         "HOME": "/home/me",
     }
     assert secrets_in(environment) == ("12345678", "abcdefgh")
+
+
+@pytest.mark.parametrize("text", ["sk-", "://", "a://a:", "bearer ", "authorization", "&a", "?key", "api-key "])
+def test_a_long_text_takes_no_quadratic_time(text):
+    # Megabytes take a blink where each character is looked at a few times, and hours where it is not.
+    redact(text * (2_000_000 // len(text)))
