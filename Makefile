@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 S3 := $(abspath $(VENV)-s3)
 S3_READY := $(S3)/.ready
 
-.PHONY: demo test lint setup s3 clean
+.PHONY: demo test test-with-cluster test-without-cluster lint setup s3 clean
 
 setup: $(READY)
 
@@ -22,13 +22,18 @@ demo: $(READY)
 
 # A test that kills nodes, drivers and servers may meet a machine that stands still at the wrong moment: what fails is
 # run once more, and named in the summary (R) where that passed. What fails twice fails. Tests with a cluster run one
-# after the other, for they share it; the others in two processes.
-PYTEST := AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfERs
+# after the other, for they share it; the others beside them, for a cluster is mostly waited for.
+PYTEST := AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfERs -p no:cacheprovider
 
 test: lint
 	-$(MAKE) s3
-	$(PYTEST) -m "not ray" --numprocesses 2
+	$(MAKE) --jobs 2 --keep-going test-with-cluster test-without-cluster
+
+test-with-cluster: $(READY)
 	$(PYTEST) -m ray
+
+test-without-cluster: $(READY)
+	$(PYTEST) -m "not ray"
 
 s3: $(S3_READY)
 
