@@ -1,6 +1,7 @@
 import gzip
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -158,6 +159,15 @@ def test_a_column_that_the_card_names_and_the_file_lacks_is_an_error(table_card,
     columns = [] if given else [Column(name="colr", type="category")]
     with pytest.raises(DataError, match=rf"`{got}`.*'colr'. Did you mean `colour`"):
         check_data(table_card.model_copy(update={"load": load, "columns": columns}))
+
+
+def test_a_wide_table_is_read_in_time_that_grows_with_its_columns(tmp_path):
+    pd.DataFrame({**{f"c{i}": [0.0, 1.0] * 5 for i in range(5_000)}, "label": ["no", "yes"] * 5}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    began = time.process_time()
+    load_table(card_of(load={"format": "parquet", "path": str(tmp_path / "t.parquet")}), ("train",), seed=0)
+    assert time.process_time() - began < 8
 
 
 def test_missing_values_may_be_padded(tmp_path):
