@@ -134,7 +134,6 @@ def test_memory_that_no_machine_has_is_refused_and_less_shares_it_out(local_ray,
     told = r"`resources.memory_gb`: must not exceed what this machine has \(\d.*\), got 1e\+07"
     with pytest.raises(JobError, match=told):
         run(read_job({**iris_job, "resources": {"memory_gb": 1e7}}), None, tmp_path / "run")
-    assert not (tmp_path / "run").exists()
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0, "memory": 7 * 1024**3})
     assert fit._slots(read_job({**iris_job, "resources": {"memory_gb": 2}}).job) == 3
 
