@@ -8,12 +8,13 @@ Pure arithmetic: knows no clock, no trial and no language model.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from automl_gpt_ray.errors import FieldProblems, Problem
 from automl_gpt_ray.records import Usage
@@ -65,6 +66,11 @@ class Budget(BaseModel):
     money: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     prices: dict[str, Price] = Field(default_factory=dict)
     after_tokens: Literal["stop", "classical"] = "stop"
+
+    @field_validator("trials", "steps", "seconds", "gpu_hours", "tokens", "money", mode="before")
+    @classmethod
+    def _are_numbers(cls, value: Any) -> Any:
+        return no_switch(value)
 
     @property
     def limits(self) -> dict[str, float]:
@@ -161,7 +167,7 @@ def filled_short_forms(values: Any) -> Any:
             continue
         if filled.get(short) is None:
             # What is not a limit is left where it stands, to be named there.
-            if isinstance(limit, int | float) and limit > 0 and limit == (int(limit) if kind == "trials" else limit):
+            if _is_limit(limit) and (kind != "trials" or limit == int(limit)):
                 filled[short] = limit
         elif filled[short] != limit:
             rule = f"must not differ from `{short}`, which is short for it and is {filled[short]}"
@@ -169,6 +175,17 @@ def filled_short_forms(values: Any) -> Any:
     if problems:
         raise FieldProblems(problems)
     return filled
+
+
+def no_switch(value: Any) -> Any:
+    """Return the raw value of a number; ValueError for true and false, which count as 1 and 0 elsewhere."""
+    if isinstance(value, bool):
+        raise ValueError("must be a number | write how many")
+    return value
+
+
+def _is_limit(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
 def amount(value: float) -> str:

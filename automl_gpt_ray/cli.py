@@ -14,6 +14,7 @@ import typer
 
 from automl_gpt_ray import __version__, adopt_command, jobs_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
+from automl_gpt_ray.streams import speak_utf8
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -225,6 +226,7 @@ for command in jobs_command.COMMANDS:
 
 def main() -> NoReturn:
     """Run the command line; a mistake of the user's ends in one message and exit code 2."""
+    speak_utf8()
     try:
         app(standalone_mode=True)
     except InputError as error:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from automl_gpt_ray.brief import Brief
-from automl_gpt_ray.budget import SHORT_FORMS, Budget, filled_short_forms, price_of
+from automl_gpt_ray.budget import SHORT_FORMS, Budget, filled_short_forms, no_switch, price_of
 from automl_gpt_ray.cards import (
     DataCard,
     ModelCard,
@@ -49,9 +49,11 @@ class Resources(BaseModel):
 
     model_config = _STRICT
 
-    cpu: float = Field(default=1.0, gt=0)
-    gpu: float = Field(default=0.0, ge=0)
-    memory_gb: float | None = Field(default=None, gt=0)
+    cpu: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    gpu: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    memory_gb: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    _are_numbers = field_validator("*", mode="before")(no_switch)
 
 
 class DataOptions(BaseModel):
@@ -105,7 +107,7 @@ class Job(BaseModel):
     classical: Literal["tpe", "gp", "random"] = "tpe"
     trials: int = Field(default=20, ge=1)
     max_steps: int | None = Field(default=None, ge=1)
-    time_budget_s: float | None = Field(default=None, gt=0)
+    time_budget_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     budget: Budget = Field(default_factory=Budget)
     max_concurrent: int | None = Field(default=None, ge=1)
     scheduler: SchedulerOptions = Field(default_factory=SchedulerOptions)
@@ -116,7 +118,7 @@ class Job(BaseModel):
     reuse_actors: bool | None = None
     experience: ExperienceOptions = Field(default_factory=ExperienceOptions)
     tracking: TrackingOptions = Field(default_factory=TrackingOptions)
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**32)
     address: str | None = None
     storage_path: str = "runs"
 
@@ -124,6 +126,24 @@ class Job(BaseModel):
     @classmethod
     def _short_forms(cls, values: Any) -> Any:
         return with_prices(filled_short_forms(values))
+
+    _are_numbers = field_validator(
+        "trials",
+        "max_steps",
+        "time_budget_s",
+        "max_concurrent",
+        "workers_per_trial",
+        "retries",
+        "seed",
+        mode="before",
+    )(no_switch)
+
+    @field_validator("data_card", "model_card", mode="before")
+    @classmethod
+    def _is_card(cls, card: Any) -> Any:
+        if not isinstance(card, str | dict):
+            raise ValueError("must be a card, or the file of one | name a YAML file, relative to the job's")
+        return card
 
     @field_validator("name", mode="before")
     @classmethod

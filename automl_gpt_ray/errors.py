@@ -26,13 +26,15 @@ import difflib
 import math
 import re
 import reprlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:  # every command begins with this module, `--help` too
     from pydantic import ValidationError
 
+Known = Callable[[Sequence[str]], Iterable[str]]
+"""Path of a key to the keys that are allowed there."""
 MAX_SHOWN = 120
 MAX_LISTED = 40
 _SECRET = re.compile(r"(^|[._])(key|token|secret|password)$", re.IGNORECASE)
@@ -229,35 +231,34 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f"known: {', '.join(f'`{w}`' for w in words[:MAX_LISTED])}{more}" if words else ""
 
 
-def problems_of(error: ValidationError, known_keys: Sequence[str] = ()) -> list[Problem]:
+def problems_of(error: ValidationError, known: Known = lambda path: ()) -> list[Problem]:
     """Translate pydantic's errors into `Problem`s, one a field.
 
     Args:
         error: What pydantic raised.
-        known_keys: Keys allowed at the top level, for suggestions on unknown ones.
+        known: Returns the keys that are allowed beside the one at a path, for suggestions on unknown ones.
     """
-    return [p for item in error.errors(include_url=False) for p in _problems(dict(item), known_keys)]
+    return [p for item in error.errors(include_url=False) for p in _problems(dict(item), known)]
 
 
 _TAGS = frozenset({"float", "int", "choice", "constant"})
 
 
-def _problems(item: dict[str, Any], known_keys: Sequence[str]) -> list[Problem]:
+def _problems(item: dict[str, Any], known: Known) -> list[Problem]:
     error = item.get("ctx", {}).get("error")
     if not isinstance(error, FieldProblems):
-        return [_problem(item, known_keys)]
+        return [_problem(item, known)]
     path = [str(part) for part in item["loc"] if part not in _TAGS]
     return [replace(p, field=".".join([*path, p.field] if p.field else path)) for p in error.problems]
 
 
-def _problem(item: dict[str, Any], known_keys: Sequence[str]) -> Problem:
+def _problem(item: dict[str, Any], known: Known) -> Problem:
     # pydantic puts the tag of a discriminated union into the path; a reader's file has no such key.
     path = [str(part) for part in item["loc"] if part not in _TAGS]
     field = ".".join(path) or "(whole)"
     kind, value = item["type"], item.get("input")
     if kind == "extra_forbidden":
-        known = known_keys if len(path) == 1 else ()
-        return Problem(field, "unknown key", shown(value), did_you_mean(path[-1], known) or "remove it")
+        return Problem(field, "unknown key", shown(value), did_you_mean(path[-1], known(path)) or "remove it")
     if kind == "missing":
         return Problem(field, "required key is missing", remedy="add it")
     if kind == "value_error":

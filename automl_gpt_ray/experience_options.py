@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 VARIABLE = "AUTOML_GPT_RAY_EXPERIENCE"
 """Environment variable with the place of the store for jobs that name none; `off` for no store."""
@@ -36,10 +36,13 @@ class ExperienceOptions(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _short_form(cls, value: Any) -> Any:
-        # YAML reads `off` as false.
-        if isinstance(value, str) or value is False:
-            return {"path": value or OFF}
-        return value
+        return {"path": value} if isinstance(value, str) or value is False else value
+
+    @field_validator("path", mode="before")
+    @classmethod
+    def _off(cls, path: Any) -> Any:
+        # Older YAML means false by `off` and `no`; nobody means a folder of that name.
+        return OFF if path is False or (isinstance(path, str) and path.lower() in (OFF, "no", "false")) else path
 
 
 def place_of(options: ExperienceOptions, storage_path: str, environment: str | None) -> str | None:

@@ -12,12 +12,15 @@ from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import ProposalDropped
 from automl_gpt_ray.feedback import Feedback, Value
-from automl_gpt_ray.feedback_file import give
+from automl_gpt_ray.feedback_file import FILE_NAME as FEEDBACK
+from automl_gpt_ray.feedback_file import give, lines_from, read
 from automl_gpt_ray.hints import hint_problems
 from automl_gpt_ray.job_events import FeedbackGiven
 from automl_gpt_ray.journal import FILE_NAME, scan_journal
+from automl_gpt_ray.listening import MAX_REMARKS
 from automl_gpt_ray.queue_rules import HINTED
 from automl_gpt_ray.records import Proposal
+from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.yaml_file import parse_yaml
 
 
@@ -28,7 +31,7 @@ def say(folder: Path, text: str, fix: Iterable[str], narrow: Iterable[str], free
         JobError: The folder holds no run, or a hint cannot be followed: nothing was left.
     """
     book, said = _book(folder), remark(text, fix, narrow, free)
-    space = Brief.from_dict(book.started.brief).space if book.started and book.started.brief else None
+    space = _space(book)
     problems = hint_problems(said, space) if space else []
     if problems:
         raise JobError("feedback", problems)
@@ -55,7 +58,25 @@ def came_of(folder: Path) -> list[str]:
             dropped[latest] = dropped.get(latest, 0) + 1
         for proposal in getattr(event, "proposals", ()):
             queued[proposal.id] = proposal
-    return [_line(said, book, queued, dropped.get(said.id, 0)) for said in book.feedback]
+    known = [_line(said, book, queued, dropped.get(said.id, 0)) for said in book.feedback]
+    return [*known, *_waiting(folder, book)]
+
+
+def _waiting(folder: Path, book: Book) -> list[str]:
+    """Return a line for each remark in the folder that the run has not taken in."""
+    space = _space(book) or SearchSpace({})
+    known, found, offset = {said.id for said in book.feedback}, dict[str, Feedback](), 0
+    while (piece := lines_from(folder / FEEDBACK, offset))[1] > offset:
+        lines, offset = piece
+        for line in lines:
+            said, _ = read(line, space)
+            found.setdefault(said.id, said)
+    when = "when it is resumed" if book.ended else "within seconds while it goes on, else when it is resumed"
+    return [
+        f"{name}: {_what(said)}\n  waits: the run will know of it {when}"
+        for name, said in found.items()
+        if name not in known
+    ][: max(0, MAX_REMARKS - len(known))]
 
 
 def _line(said: Feedback, book: Book, queued: Mapping[str, Proposal], dropped: int) -> str:
@@ -65,12 +86,20 @@ def _line(said: Feedback, book: Book, queued: Mapping[str, Proposal], dropped: i
     history = book.history()
     trials = [trial for trial in history.trials if knows(trial.proposal)]
     best = history.objective.best(trial.value(history.objective) for trial in trials)
-    hints = [f"{name}={value!r}" for name, value in said.fixed.items()]
-    hints += [f"{name} in {low:g}..{high:g}" for name, (low, high) in said.narrowed.items()]
-    what = "; ".join(filter(None, [said.text, ", ".join(hints), *(f"{name} free again" for name in said.freed)]))
     came = f"{sum(map(knows, queued.values()))} proposals know of it or were changed by it, {dropped} were dropped"
     reached = "" if best is None else f", best {history.objective.metric} of theirs {best:.4g}"
-    return f"{said.id}: {what or 'nothing that could be followed'}\n  {came}; {len(trials)} trials{reached}"
+    return f"{said.id}: {_what(said)}\n  {came}; {len(trials)} trials{reached}"
+
+
+def _what(said: Feedback) -> str:
+    hints = [f"{name}={value!r}" for name, value in said.fixed.items()]
+    hints += [f"{name} in {low:g}..{high:g}" for name, (low, high) in said.narrowed.items()]
+    told = filter(None, [said.text, ", ".join(hints), *(f"{name} free again" for name in said.freed)])
+    return "; ".join(told) or "nothing that could be followed"
+
+
+def _space(book: Book) -> SearchSpace | None:
+    return Brief.from_dict(book.started.brief).space if book.started and book.started.brief else None
 
 
 def _book(folder: Path) -> Book:

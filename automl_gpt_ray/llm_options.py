@@ -54,7 +54,7 @@ class LLMOptions(BaseModel):
         base_url: An OpenAI-compatible server; None for OpenAI itself.
         api_key_env: Environment variable that holds the key; local servers need none.
         api_key_file: File that holds the key instead, on the machine of the driver (a mounted secret).
-        timeout_s: Longest wait for one reply, in seconds.
+        timeout_s: Longest wait for one reply, in seconds; a day at most.
         temperature: Sampling temperature; None leaves the server's default.
         max_tokens: Longest reply in tokens.
         max_prompt_tokens: Longest prompt in tokens, estimated on the high side before each call. A longer
@@ -74,21 +74,21 @@ class LLMOptions(BaseModel):
 
     model: str = Field(min_length=1)
     provider: Literal["openai", "local"] = "openai"
-    cpus: float = Field(default=1.0, ge=0)
-    gpus: float = Field(default=0.0, ge=0)
+    cpus: float = Field(default=1.0, ge=0, allow_inf_nan=False)
+    gpus: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     base_url: str | None = None
     api_key_env: str = "OPENAI_API_KEY"
     api_key_file: str | None = Field(default=None, min_length=1)
-    timeout_s: float = Field(default=60.0, gt=0)
-    temperature: float | None = Field(default=None, ge=0)
+    timeout_s: float = Field(default=60.0, gt=0, le=86_400)
+    temperature: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     max_tokens: int | None = Field(default=None, ge=1)
     max_prompt_tokens: int | None = Field(default=16_000, ge=500)
     structured: Literal["auto", "json_schema", "json_object", "none"] = "auto"
     record: str | None = None
     replay: bool = False
     on_outage: Literal["classical", "wait", "fail"] = "classical"
-    wait_s: float | None = Field(default=None, gt=0)
-    wait_healthy_s: float | None = Field(default=None, gt=0)
+    wait_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+    wait_healthy_s: float | None = Field(default=None, gt=0, allow_inf_nan=False)
     limits: LLMLimits | None = None
 
     @field_validator("base_url")
@@ -98,6 +98,7 @@ class LLMOptions(BaseModel):
             raise ValueError("must begin with http:// or https:// | write `http://localhost:8000/v1`, for example")
         if url is not None and "@" in url:
             raise ValueError("must not hold a name or a key | put the key into the variable that `api_key_env` names")
+        urlsplit(url or "")  # ValueError where it has no end of an IPv6 address, for example
         return url
 
     @model_validator(mode="after")

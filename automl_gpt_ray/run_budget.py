@@ -124,7 +124,9 @@ class RunBudget:
     def ended_by(self) -> str:
         """What ended the run, for a person."""
         ended = self.ended or self._found(None)
-        return ended.reason if ended else "interrupted"
+        if ended is None or (not ended.at_once and self._book.history().in_state(TrialState.RUNNING)):
+            return "interrupted"  # the last trials were to run on to their end
+        return ended.reason
 
     @property
     def over(self) -> bool:

@@ -30,9 +30,9 @@ class SchedulerOptions(BaseModel):
 
     type: Literal["none", "asha", "freeze_thaw"] = "none"
     grace: int | None = Field(default=None, ge=1)
-    eta: float = Field(default=3.0, gt=1)
+    eta: float = Field(default=3.0, gt=1, allow_inf_nan=False)
     audit: float = Field(default=0.05, ge=0, lt=1)
-    switch_cost: float | None = Field(default=None, ge=0)
+    switch_cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
     forecasts: Literal["earned", "ignored"] = "earned"
     max_paused: int = Field(default=64, ge=1)
     review: bool = True

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -12,10 +13,11 @@ from pydantic import BaseModel, ValidationError
 from automl_gpt_ray.errors import InputError, JobError, Problem, problems_of, shown
 
 Record = TypeVar("Record", bound=BaseModel)
+_BOOL = "tag:yaml.org,2002:bool"
 
 
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that reads `1e-4` as a number (YAML 1.2) and refuses repeated keys."""
+    """SafeLoader that reads `1e-4` as a number and `yes` as text (YAML 1.2), and refuses repeated keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen: set[str] = set()
@@ -40,6 +42,14 @@ for _class in (_Loader, _Dumper):
         re.compile(r"^[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)[eE][-+]?[0-9]+$"),
         list("-+0123456789."),
     )
+
+
+# The dumper goes on to quote `yes` and `off`, for other readers may follow YAML 1.1.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in known if tag != _BOOL]
+    for first, known in _Loader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_BOOL, re.compile(r"^(true|True|TRUE|false|False|FALSE)$"), list("tTfF"))
 
 
 def read_yaml(path: Path, error: type[InputError]) -> dict[str, Any]:
@@ -96,8 +106,26 @@ def build(record: type[Record], values: Any, source: str, error: type[InputError
     try:
         return record.model_validate(values)
     except ValidationError as reason:
-        known = list(record.model_fields)
-        raise error(source, problems_of(reason, known)) from None
+        raise error(source, problems_of(reason, lambda path: _keys_at(record, path))) from None
+
+
+def _keys_at(record: type[BaseModel], path: Sequence[str]) -> list[str]:
+    """Return the keys of the record in which the key at `path` stands."""
+    records = [record]
+    for part in path[:-1]:
+        # A part that is no field is a key or a place within one.
+        fields = [kind.model_fields[part].annotation for kind in records if part in kind.model_fields]
+        records = [inner for field in fields for inner in _records_in(field)] if fields else records
+    known = [name for kind in records for name in kind.model_fields]
+    # Of several kinds of record, the key may be that of another.
+    return [] if path[-1] in known else known
+
+
+def _records_in(annotation: Any) -> Iterator[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        yield annotation
+    for inner in get_args(annotation):
+        yield from _records_in(inner)
 
 
 def _dumped(value: dict[str, Any], readable: bool) -> str:

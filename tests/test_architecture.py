@@ -38,6 +38,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "shipped",
         "sparkline",
         "storage",
+        "streams",
         "tracking_options",
         "yaml_file",
     ),

@@ -194,6 +194,16 @@ def test_the_last_trial_runs_on_until_a_harder_limit(book):
     assert limits.stops_trials()
 
 
+def test_a_run_that_ends_while_its_last_trial_trains_was_interrupted(book):
+    limits = RunBudget(Budget(trials=1), book)
+    begin(book, "t1", 1)
+    limits.saw("t1")
+    assert limits.ending(Supply()).kind == "trials"
+    assert limits.ended_by == "interrupted"
+    book.record(TrialEnded("t1", TrialState.COMPLETED))
+    assert limits.ended_by == "all 1 trials were run"
+
+
 def test_paid_proposals_are_trained_before_tokens_end_the_run(book):
     limits = RunBudget(Budget(tokens=100, trials=50), book)
     assert limits.urgent() == ()

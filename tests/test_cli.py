@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -12,14 +13,14 @@ from typer.testing import CliRunner
 from automl_gpt_ray import __version__, cli
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import read_job
-from automl_gpt_ray.errors import LLMUnavailable
+from automl_gpt_ray.errors import CardError, LLMUnavailable
 from automl_gpt_ray.events import ResultReported, RunStarted, TrialStarted
 from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.outcome import summarise
 from automl_gpt_ray.plan import make_plan
 from automl_gpt_ray.records import Observation
-from automl_gpt_ray.yaml_file import dump_yaml
+from automl_gpt_ray.yaml_file import dump_yaml, parse_yaml
 
 JOB = {"data_card": DATA_CARD, "model_card": MODEL_CARD, "request": REQUEST, "trials": 5, "classical": "random"}
 
@@ -200,6 +201,18 @@ def test_describe_writes_a_card(call, tmp_path):
     code, _, err = call("cards", "describe", file, "--label", "colour")
     assert code == 2
     assert "Traceback" not in err
+
+
+def test_what_is_written_into_a_pipe_is_utf_8_in_any_locale(tmp_path):
+    file = tmp_path / "größe.csv"
+    file.write_text("größe,label\n" + "1,no\n2,yes\n" * 20, encoding="utf-8")
+    command = [sys.executable, "-m", "automl_gpt_ray.cli", "cards", "describe", file]
+    done = subprocess.run(command, env={**os.environ, "PYTHONIOENCODING": "latin-1"}, capture_output=True, check=True)
+    assert parse_yaml(done.stdout.decode("utf-8"), "", CardError)["columns"][0]["name"] == "größe"
+    done = subprocess.run(
+        [*command, "--label", "läbel"], env={**os.environ, "PYTHONIOENCODING": "ascii"}, capture_output=True
+    )
+    assert "got 'läbel'" in done.stderr.decode("utf-8")
 
 
 def test_a_run_that_was_told_nothing_says_so(call, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from automl_gpt_ray.cards import load_model_card
 from automl_gpt_ray.cli import _overrides
 from automl_gpt_ray.config import load_job, read_job
 from automl_gpt_ray.errors import InputError, JobError
+from automl_gpt_ray.experience_options import place_of
 from automl_gpt_ray.yaml_file import dump_yaml, setting
 
 DIGITS = Path(__file__).resolve().parents[1] / "configs" / "digits_freeze_thaw.yaml"
@@ -51,6 +53,27 @@ BAD = {
     "long name": ({"name": "x" * 100}, "`name`: names a folder", "Write `xxx"),
     "sampler": ({"classical": "cma"}, "`classical`", "'tpe', 'gp' or 'random'"),
     "scheduler": ({"scheduler": {"type": "hyperband"}}, "`scheduler.type`", "'none', 'asha' or 'freeze_thaw'"),
+    "misspelt scheduler key": ({"scheduler": {"typ": "asha"}}, "`scheduler.typ`: unknown key", "Did you mean `type`?"),
+    "switch for trials": ({"trials": True}, "`trials`: must be a number", "got True. Write how many"),
+    "switch for a budget": ({"trials": ..., "budget": {"trials": True}}, "`budget.trials`: must be a number", "True"),
+    "switch for cpus": ({"resources": {"cpu": True}}, "`resources.cpu`: must be a number", "got True"),
+    "seed beyond 32 bits": ({"seed": 2**32}, "`seed`", "less than 4294967296"),
+    "card of nothing": ({"data_card": None}, "`data_card`: must be a card, or the file of one", "got None"),
+    **{
+        f"infinite {name}": ({key: {part: math.inf, **more}} if part else {key: math.inf}, f"`{name}`", "got inf")
+        for name, more in {
+            "time_budget_s": {},
+            "budget.trials": {},
+            "resources.cpu": {},
+            "resources.memory_gb": {},
+            "scheduler.eta": {},
+            "scheduler.switch_cost": {},
+            "llm.timeout_s": {"model": "m"},
+            "llm.wait_s": {"model": "m"},
+        }.items()
+        for key, _, part in [name.partition(".")]
+    },
+    "llm url that is none": ({"llm": {"model": "m", "base_url": "http://[::1"}}, "`llm.base_url`", "got 'http://[::1'"),
     "eta": ({"scheduler": {"eta": 1.0}}, "`scheduler.eta`", "greater than 1"),
     "cpu": ({"resources": {"cpu": 0}}, "`resources.cpu`", "greater than 0"),
     "no model name": ({"llm": {}}, "`llm.model`: required key is missing", "Add it"),
@@ -81,7 +104,7 @@ BAD = {
     "card file is a folder": ({"model_card": "."}, "must be a readable text file", "Check the path"),
     "task": ({"data_card": {**DATA_CARD, "task": "regression", "metric": "rmse"}}, "task `regression`", "another"),
     "budget of nothing": ({"budget": {"steps": 0}}, "`budget.steps`", "greater than or equal to 1"),
-    "unknown budget": ({"budget": {"epochs": 5}}, "`budget.epochs`: unknown key", "Remove it"),
+    "unknown budget": ({"budget": {"epochs": 5}}, "`budget.epochs`: unknown key", "Known: `after_tokens`"),
     "budget of no trials": ({"trials": ..., "budget": {"trials": 0}}, "`budget.trials`", "got 0"),
     "budget of a number": ({"budget": 5}, "`budget`", "got 5"),
     "two numbers of trials": ({"budget": {"trials": 6}}, "`budget.trials`: must not differ from `trials`", "got 6"),
@@ -111,6 +134,12 @@ def test_a_bad_job_is_named(name):
     changes, *words = BAD[name]
     text = "\n".join(problems(job(**changes)))
     assert all(word in text for word in words), text
+
+
+@pytest.mark.parametrize("value", ["off", "Off", "no", False, {"path": "OFF"}])
+def test_experience_that_is_off(value):
+    assert place_of(read_job(job(experience=value)).job.experience, "runs", "elsewhere") is None
+    assert place_of(read_job(job(experience="here")).job.experience, "runs", "elsewhere") == "here"
 
 
 def test_short_forms_and_the_budget_are_one():

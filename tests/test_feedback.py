@@ -314,3 +314,6 @@ def test_the_command_tells_what_came_of_it(tmp_path):
     assert "less depth; booster='dart', depth in 1..4" in told
     assert "1 proposals know of it or were changed by it, 1 were dropped; 1 trials" in told
     assert "has ended" in call(app, ["feedback", str(tmp_path), "too late"]).stdout
+    told = call(app, ["feedback", str(tmp_path)]).stdout
+    assert told.count("less depth") == 1
+    assert "too late\n  waits: the run will know of it when it is resumed" in told

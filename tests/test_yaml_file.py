@@ -43,6 +43,11 @@ def test_exponents_are_numbers(text, value):
     assert (result, type(result)) == (value, type(value))
 
 
+@pytest.mark.parametrize("text", ["yes", "No", "on", "OFF", "y", "n"])
+def test_only_true_and_false_are_switches(text):
+    assert parse(f"a: [{text}, true, False]")["a"] == [text, True, False]
+
+
 def test_repeated_keys_are_refused_where_they_stand():
     found = problem(parse, "a: 1\nb:\n  c: 1\n  c: 2\n")
     assert (found.field, found.got) == ("line 4, column 3", "key `c` is given twice")
@@ -108,6 +113,16 @@ def test_build_tells_every_problem():
         "  - `high`: required key is missing. Add it.",
         "  - `hihg`: unknown key, got 1. Did you mean `high`?",
     ]
+
+
+class _Outer(BaseModel, extra="forbid"):
+    inner: dict[str, list[_Record]] | None = None
+
+
+def test_an_inner_key_that_is_unknown_is_likened_to_those_beside_it():
+    values = {"inner": {"x": [{"low": 0, "high": 1, "hihg": 1}]}}
+    with pytest.raises(CardError, match=r"`inner.x.0.hihg`: unknown key, got 1. Did you mean `high`"):
+        build(_Outer, values, "x.yaml", CardError)
 
 
 plain = st.one_of(

@@ -13,9 +13,11 @@ nothing needs saving. What Optuna is told:
 from __future__ import annotations
 
 import math
+import re
 import warnings
 from collections.abc import Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Literal, final
 
 import optuna
@@ -51,6 +53,8 @@ TRIES = 20
 WORST = 1e6
 WIDEST = 10**6
 """Whole numbers that are told apart: the Gaussian process lists them all."""
+
+_LITE = re.compile(r"sqlite(\+\w+)?:///")
 
 # Said once, for good and about this file only: `warnings.catch_warnings` would take the filters away
 # from other threads. Before Python 3.12 a warning names Optuna's own file instead of its caller's.
@@ -209,9 +213,13 @@ def stored_study(storage: str, name: str | None = None) -> optuna.Study:
         name: Of the study; may be None where there is only one.
 
     Raises:
+        FileNotFoundError: There is no such file; Optuna would make an empty one.
         KeyError: There is no such study.
         ValueError: Several are there and none is named, or the storage is none.
     """
+    file = _LITE.sub("", storage).partition("?")[0] if _LITE.match(storage) else storage
+    if "://" not in file and not Path(file).is_file():
+        raise FileNotFoundError(f"there is no file {file}")
     place = storage if "://" in storage else JournalStorage(JournalFileBackend(storage))
     return optuna.load_study(study_name=name, storage=place)
 

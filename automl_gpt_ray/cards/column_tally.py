@@ -102,11 +102,13 @@ class ColumnTally:
     def _cleaned(self, values: Any) -> Any:
         if pa.types.is_dictionary(values.type):
             values = values.dictionary_decode()
+        if pa.types.is_string_view(values.type):
+            values = values.cast(pa.large_string())  # few of Arrow's functions take the views
         if len(self._missing):
             values = pc.utf8_trim_whitespace(values)
             return pc.if_else(pc.is_in(values, value_set=self._missing), pa.scalar(None, values.type), values)
         if pa.types.is_float16(values.type):
-            values = values.cast(pa.float32())  # few of Arrow's functions take the halves
+            values = values.cast(pa.float32())  # nor the halves
         if pa.types.is_floating(values.type):
             return pc.if_else(pc.is_nan(values), pa.scalar(None, values.type), values)
         return values

@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
+from automl_gpt_ray.cards.column_names import repeated
 from automl_gpt_ray.cards.number_text import style_of
 from automl_gpt_ray.errors import CardError, Problem, shown
 
@@ -102,9 +103,8 @@ class CsvFile:
             ) from None
 
     def _check_names(self) -> None:
-        repeated = [name for name in self.names if self.names.count(name) > 1]
-        if repeated:
-            raise self._problem("columns", "names must differ", shown(repeated[0]), "rename one of them")
+        if twice := repeated(self.names):
+            raise self._problem("columns", "names must differ", shown(twice[0]), "rename one of them")
 
     def _problem(self, field: str, rule: str, got: str, remedy: str) -> CardError:
         return CardError(str(self.path), [Problem(field, rule, got, remedy)])
@@ -116,8 +116,11 @@ def _is_header(rows: list[list[str]], label: str | None) -> bool:
     first, rest = rows[0], [row for row in rows[1:] if len(row) == len(rows[0])]
     # A comma at the end of each line makes a last column without a name.
     named = first[:-1] if len(first) > 2 and not any(row[-1].strip() for row in rest) else first
-    if any(_is_number(value) for value in first) or "" in named[1:]:
+    if any(_is_number(value) for value in first):
         return False
+    if "" in named[1:]:
+        # A title left out, or a missing value: only numbers below a name tell.
+        return any(name and _all_numbers(column) for name, column in zip(first, zip(*rest, strict=True), strict=False))
     if len(set(first)) < len(first):
         # Names would differ; or two columns do share a name, which is refused where numbers follow.
         return any(_all_numbers(column) for column in zip(*rest, strict=True))

@@ -70,7 +70,7 @@ class Loading(BaseModel):
         missing: Texts that mean "missing" in a CSV file.
         comment: Lines beginning with this are skipped in a CSV file.
         label_strip: Characters stripped from the end of labels.
-        drop: Columns that must not be used as features.
+        drop: Columns that must not be used as features; an index that pandas saved needs not be named.
         image_column: Column with encoded images, for parquet.
         text_columns: The column with the text, or the two of a text pair; by default `text`.
         delimiter: Between the values of a CSV file; by default what its first line shows.
@@ -102,7 +102,7 @@ class Loading(BaseModel):
 
 
 class Column(BaseModel):
-    """One column of a table, as `describe` found it."""
+    """One column of a table, as `describe` found it; the training data must have it."""
 
     model_config = _STRICT
 

@@ -11,6 +11,7 @@ from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from automl_gpt_ray.cards.column_names import is_saved_index
 from automl_gpt_ray.cards.data_card import Column, DataCard, InputType, LabelSpace, Loading, Task
 from automl_gpt_ray.errors import CardError, Problem, did_you_mean, shown
 from automl_gpt_ray.yaml_file import build
@@ -47,11 +48,11 @@ def describe_file(path: str | Path, label: str | None = None, name: str | None =
     """
     file = Path(path).expanduser().resolve()
     table = _open(file, label)
-    names = [n for n in table.names if n]
+    names = [n for n in table.names if not is_saved_index(n)]
     split = next((n for n in names if n.lower() == "split"), None)
     target = _label_column(file, names, label, {split, getattr(table, "image_column", None)})
     tallies = _tally(table, counted={target, split})
-    split = split if split and _is_split(tallies[split]) else None
+    split = split if split and _is_split(file, tallies[split]) else None
     _check_label(file, tallies[target])
     return _compose(file, name or _stem(file), table, tallies, target, split)
 
@@ -98,8 +99,13 @@ def _tally(table: CsvFile | ParquetFile, counted: set[str | None]) -> dict[str, 
     return tallies
 
 
-def _is_split(tally: ColumnTally) -> bool:
-    return bool(tally.counts) and set(tally.counts or ()) <= SPLITS and "train" in (tally.counts or ())
+def _is_split(file: Path, tally: ColumnTally) -> bool:
+    if not tally.counts or not set(tally.counts) <= SPLITS or "train" not in tally.counts:
+        return False
+    if tally.missing_rows:
+        rule, got = "must name the split of every row", f"{tally.missing_rows} rows without one"
+        raise _error(file, Problem(f"column {tally.name}", rule, got, "fill it in, or remove these rows"))
+    return True
 
 
 def _check_label(file: Path, tally: ColumnTally) -> None:
@@ -128,7 +134,7 @@ def _compose(
     split: str | None,
 ) -> DataCard:
     label = tallies[target]
-    features = [t for t in tallies.values() if t.name not in (target, split) and t.name]
+    features = [t for t in tallies.values() if t.name not in (target, split) and not is_saved_index(t.name)]
     task, shares = _task(label), _shares(label)
     image = getattr(table, "image_column", None)
     kind: InputType = "image" if image else _input_type(features)
@@ -215,11 +221,12 @@ def _loading(file: Path, table: CsvFile | ParquetFile, split: str | None, idle: 
     from automl_gpt_ray.cards.csv_file import CsvFile
 
     told: dict[str, Any] = {"path": str(file), "split_column": split}
+    unused = [*filter(is_saved_index, table.names), *idle]
     if not isinstance(table, CsvFile):
-        return Loading(format="parquet", image_column=table.image_column, drop=idle, **told)
+        return Loading(format="parquet", image_column=table.image_column, drop=unused, **told)
     columns = [] if table.has_header else table.names
     told |= {"decimal": table.style.decimal, "thousands": table.style.thousands}
-    return Loading(format="csv", columns=columns, drop=[*(n for n in table.names if not n), *idle], **told)
+    return Loading(format="csv", columns=columns, drop=unused, **told)
 
 
 def _sentence(label: ColumnTally, features: list[ColumnTally], task: Task, image: str | None) -> str:

@@ -83,4 +83,4 @@ def _has_groups(column: Sequence[str]) -> bool:
 
 def is_text(kind: Any) -> bool:
     """Return whether an Arrow type holds texts."""
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))

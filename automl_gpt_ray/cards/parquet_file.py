@@ -13,8 +13,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
+from automl_gpt_ray.cards.column_names import repeated
 from automl_gpt_ray.cards.column_tally import is_binary
-from automl_gpt_ray.errors import CardError, Problem
+from automl_gpt_ray.errors import CardError, Problem, shown
 
 _ROWS = 16_384
 _IMAGES_SEEN = 32
@@ -30,7 +31,7 @@ class ParquetFile:
         image_shape: Height, width and channels where the first images agree and Pillow is installed.
 
     Raises:
-        CardError: Not a readable parquet file.
+        CardError: Not a readable parquet file, or repeated column names.
     """
 
     def __init__(self, path: Path) -> None:
@@ -38,6 +39,7 @@ class ParquetFile:
         try:
             self._file = parquet.ParquetFile(path)
             self.names: list[str] = list(self._file.schema_arrow.names)
+            self._check_names()
             self.image_column, samples = self._find_images()
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
@@ -54,6 +56,11 @@ class ParquetFile:
             yield from self._file.iter_batches(batch_size=_ROWS, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
+
+    def _check_names(self) -> None:
+        if twice := repeated(self.names):
+            problem = Problem("columns", "names must differ", shown(twice[0]), "rename one of them")
+            raise CardError(str(self.path), [problem])
 
     def _find_images(self) -> tuple[str | None, list[bytes]]:
         for field in self._file.schema_arrow:

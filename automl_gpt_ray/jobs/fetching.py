@@ -25,7 +25,7 @@ def fetch(run: str, folder: Path, checkpoints: bool = True) -> Path:
     Raises:
         JobError: This machine cannot read the run's storage, or `folder` holds something.
     """
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise JobError("fetch", [Problem("DEST", "must be a new or empty folder", str(folder), "choose another")])
     place = Place.at(run)
     try:

@@ -153,8 +153,8 @@ class JobServer:
             return bool(self._client.stop_job(job_id))
 
     def _check(self) -> None:
-        parts = urlsplit(self.address)
         try:
+            parts = urlsplit(self.address)
             if parts.scheme not in ("http", "https") or not parts.hostname:
                 raise ValueError("no http:// or https:// URL")
             port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
 import socket
 import warnings
@@ -17,6 +18,8 @@ _QUIET = {
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "0",
 }
+MEMORY, GIGABYTE = "memory", 1024**3
+"""Ray's name of what `resources.memory_gb` asks for, and its bytes."""
 LOCAL_OBJECT_STORE = 200 * 1024**2
 REACH_S = 10.0
 """Longest wait for a head to accept a connection."""
@@ -80,8 +83,11 @@ def _check_fit(loaded: LoadedJob, cluster: dict[str, float]) -> None:
         if not cluster:
             return
     problems = []
-    for field, key, need in (("cpu", "CPU", wanted.cpu), ("gpu", "GPU", wanted.gpu)):
-        have = cluster.get(key, 0.0)
+    needs = [("cpu", "CPU", wanted.cpu, cluster.get("CPU", 0.0)), ("gpu", "GPU", wanted.gpu, cluster.get("GPU", 0.0))]
+    if wanted.memory_gb and MEMORY in cluster:  # an autoscaler need not say how much
+        # Rounded down, so that the number told may be asked for.
+        needs.append(("memory_gb", "GB", wanted.memory_gb, math.floor(cluster[MEMORY] / GIGABYTE * 100) / 100))
+    for field, key, need, have in needs:
         if need > have:
             rule = f"must not exceed what {where} ({have:g})"
             problems.append(Problem(f"resources.{field}", rule, f"{need:g}", "lower it, or name a cluster's `address`"))

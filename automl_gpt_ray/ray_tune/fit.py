@@ -21,6 +21,7 @@ from automl_gpt_ray.book import Book
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
+from automl_gpt_ray.ray_tune.cluster import GIGABYTE, MEMORY
 from automl_gpt_ray.ray_tune.enduring import Enduring
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
@@ -211,7 +212,9 @@ def _slots(job: Job) -> int | None:
     """
     if _elsewhere(job):
         return None
-    needed = {"CPU": job.resources.cpu * job.workers_per_trial, "GPU": job.gpus_per_trial}
+    memory = (job.resources.memory_gb or 0.0) * GIGABYTE
+    each = {"CPU": job.resources.cpu, "GPU": job.resources.gpu, MEMORY: memory}
+    needed = {name: amount * job.workers_per_trial for name, amount in each.items()}
     return fitting({name: amount for name, amount in needed.items() if amount})
 
 

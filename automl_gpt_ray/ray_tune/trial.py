@@ -17,6 +17,7 @@ from ray import tune
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import Resources
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.ray_tune.cluster import GIGABYTE, MEMORY
 from automl_gpt_ray.staging import staged_card
 from automl_gpt_ray.storage import is_uri
 from automl_gpt_ray.training.task import TrainingTask
@@ -54,7 +55,7 @@ def bind(trainable: Trainable, task: TrainingTask, resources: Resources) -> Any:
         trainable = tune.with_parameters(_with_data(trainable, task), task=task)
     wanted: dict[str, float] = {"CPU": resources.cpu, "GPU": resources.gpu}
     if resources.memory_gb:
-        wanted["memory"] = resources.memory_gb * 1024**3
+        wanted[MEMORY] = resources.memory_gb * GIGABYTE
     bundles = [wanted] if task.workers == 1 else [{}, *[wanted] * task.workers]
     return tune.with_resources(trainable, tune.PlacementGroupFactory(bundles))
 

@@ -17,6 +17,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
+from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import RunEnded
 from automl_gpt_ray.journal import FILE_NAME, json_values, scan_journal
 from automl_gpt_ray.llm.redaction import redact, secrets_in
@@ -40,14 +41,23 @@ def replay(run_dir: str | Path) -> Report:
         run_dir: Folder of the run, or its journal.
 
     Raises:
-        JournalError: There is no journal, or it cannot be read.
+        JobError: There is no journal of a run.
+        JournalError: It cannot be read.
     """
     path = Path(run_dir)
     path = path / FILE_NAME if path.is_dir() else path
+    if not path.is_file():
+        raise _no_run("must be the folder of a run, or its journal", run_dir)
     seen = survey(path)
+    if not seen.events:
+        raise _no_run("must hold the journal of a run; no event can be read here", path)
     findings = Findings(_plain(partial(redact, secrets=secrets_in())))
     _tell_again(path, Course(seen.last_use), findings)
     return Report(str(path), seen.events, findings.tallies, tuple(findings.differences), seen.notes)
+
+
+def _no_run(rule: str, got: str | Path) -> JobError:
+    return JobError("replay", [Problem("RUN_DIR", rule, str(got), "give the folder that `run` named")])
 
 
 def _tell_again(path: Path, course: Course, findings: Findings) -> None:

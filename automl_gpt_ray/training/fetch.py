@@ -23,6 +23,7 @@ from automl_gpt_ray.errors import DataError, Problem, shown
 CACHE_VARIABLE = "AUTOML_GPT_RAY_CACHE"
 _TIMEOUT = 60.0  # seconds without a byte
 _PIECE = 1 << 20
+_GZIP = b"\x1f\x8b"
 
 
 def find_files(card: DataCard, only: frozenset[str] | None = None) -> dict[str, Path]:
@@ -53,13 +54,14 @@ def md5_problems(card: DataCard, files: dict[str, Path]) -> list[Problem]:
 
 
 def unpacked(path: Path) -> bytes:
-    """Return the content of `path`, gunzipped where its name ends in `.gz`.
+    """Return the content of `path`, gunzipped where it is gzip, whatever its name.
 
     Raises:
-        OSError: It cannot be read or is no gzip file.
+        OSError: It cannot be read or is a broken gzip file.
     """
     try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        content = path.read_bytes()
+        return gzip.decompress(content) if content.startswith(_GZIP) else content
     except (EOFError, zlib.error) as error:
         raise OSError(f"broken gzip file: {error}") from error
 

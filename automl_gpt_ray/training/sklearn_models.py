@@ -70,6 +70,8 @@ ESTIMATORS = tuple(_KINDS)
 """Known values of `estimator`."""
 
 DEFAULT_PER_STEP = 10
+MAX_CATEGORIES = 255
+"""Categories that histogram boosting takes as such; a column of more is read as a number, its code."""
 _OWN = frozenset({"estimator", "per_step", "class_weighting"})
 
 
@@ -188,9 +190,14 @@ class _Estimator:
         fixed |= {"n_jobs": task.threads} if kind.count == "n_estimators" else {}
         fixed |= {"warm_start": True} if kind.count in ("n_estimators", "max_iter") else {}
         if kind.categories:
-            fixed["categorical_features"] = [i for i, t in enumerate(self._rows.types) if t == "c"] or None
+            fixed["categorical_features"] = self._categories(chosen.get("max_bins")) or None
             fixed["early_stopping"] = False
         return make(**chosen, **fixed)
+
+    def _categories(self, bins: object) -> list[int]:
+        """Return the columns of categories, but those of more than there are bins: scikit-learn refuses them."""
+        codes, most = self._rows.values, bins if isinstance(bins, int) else MAX_CATEGORIES
+        return [i for i, t in enumerate(self._rows.types) if t == "c" and np.nanmax(codes[:, i], initial=0) < most]
 
 
 def _kind(config: Config) -> _Kind:

@@ -17,6 +17,7 @@ import pyarrow.csv as pa_csv
 import pyarrow.parquet as pa_parquet
 
 from automl_gpt_ray.cards import DataCard, Loading
+from automl_gpt_ray.cards.column_names import repeated
 from automl_gpt_ray.cards.number_text import NumberStyle, is_text
 from automl_gpt_ray.errors import DataError, Problem, shown
 from automl_gpt_ray.training.fetch import unpacked
@@ -24,6 +25,10 @@ from automl_gpt_ray.training.fetch import unpacked
 Types = Mapping[str, Any]
 """Column name to Arrow type."""
 
+_PARQUET = b"PAR1"
+# Missing values may be padded; Arrow compares whole texts.
+_BLANKS = tuple(" " * count for count in range(9))
+_LARGEST = float(np.finfo(np.float32).max)
 _DELIMITERS = (b",", b";", b"\t", b"|")
 
 
@@ -31,38 +36,39 @@ def read_file(path: Path, card: DataCard, types: Types) -> Any:
     """Return the Arrow table that `path` holds.
 
     Args:
-        path: A file named `.parquet`, or else CSV; `.gz` is unpacked.
+        path: A Parquet or CSV file, perhaps gzipped; its kind is recognised by its content.
         card: Says how CSV is written; its label column is read as text.
         types: Types that CSV columns must have; others are inferred.
 
     Raises:
-        DataError: It cannot be read, repeats a column name, or is not of these types.
+        DataError: It cannot be read, is no UTF-8 text, repeats a column name, or is not of these types.
     """
     try:
         table = _read(path, card, types)
+        names = table.column_names
     except (OSError, pa.ArrowException, ValueError) as error:
         rule = "must be a readable table of the form that the card states"
         raise DataError(
             card.name, [Problem(str(path), rule, shown(str(error)), "correct the file or the card")]
         ) from None
-    repeated = sorted({name for name in table.column_names if table.column_names.count(name) > 1})
-    if repeated:
-        raise DataError(card.name, [Problem(str(path), "column names must differ", shown(repeated[0]), "rename one")])
+    if twice := repeated(names):
+        raise DataError(card.name, [Problem(str(path), "column names must differ", shown(twice[0]), "rename one")])
     return table
 
 
 def as_frame(table: Any, kinds: Mapping[str, str], missing: frozenset[str], field: str) -> pd.DataFrame:
     """Return the columns named in `kinds`: `number` as float64, `category` as pandas categories of text.
 
-    Missing and infinite numbers become NaN; dates and times become seconds since 1970.
+    Missing, infinite numbers and those beyond 32 bits become NaN; dates and times become seconds since 1970.
 
     Raises:
         DataError: A column is absent, or is not of its kind.
     """
     columns: dict[str, Any] = {}
     problems: list[Problem] = []
+    present = frozenset(table.column_names)
     for name, kind in kinds.items():
-        if name not in table.column_names:
+        if name not in present:
             rule = "the columns of the training data must be in every split"
             problems.append(Problem(f"{field}.{name}", rule, "no such column", "add it or list it in `load.drop`"))
             continue
@@ -90,10 +96,10 @@ def kind_of(arrow_type: Any) -> str | None:
 
 
 def _read(path: Path, card: DataCard, types: Types) -> Any:
-    if ".parquet" in path.suffixes:
-        return pa_parquet.read_table(io.BytesIO(unpacked(path)), use_threads=False)
-    load = card.load or Loading(format="csv")
-    content = _without_comments(unpacked(path).removeprefix(b"\xef\xbb\xbf"), load.comment)
+    load, data = card.load or Loading(format="csv"), unpacked(path)
+    if data.startswith(_PARQUET) or (load.format == "parquet" and ".parquet" in path.suffixes):
+        return pa_parquet.read_table(io.BytesIO(data), use_threads=False)
+    content = _without_comments(data.removeprefix(b"\xef\xbb\xbf"), load.comment)
     label = {card.label_space.column: pa.string()} if card.label_space.column else {}
     style = NumberStyle(load.decimal, load.thousands)
     table = pa_csv.read_csv(
@@ -106,11 +112,13 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
         ),
         convert_options=pa_csv.ConvertOptions(
             column_types={**(types if style.is_plain else _as_texts(types)), **label},
-            # Files written as `a, b` have a blank before each value, the missing ones included.
-            null_values=[*load.missing, *(f" {text}" for text in load.missing)],
+            null_values=[*dict.fromkeys(a + text + b for text in load.missing for a in _BLANKS for b in _BLANKS)],
             strings_can_be_null=True,
         ),
     )
+    if foreign := next((field.name for field in table.schema if pa.types.is_binary(field.type)), None):
+        # Arrow reads as bytes, which no feature is made of, what is not UTF-8.
+        raise ValueError(f"column {foreign} is not UTF-8 text: save the file as UTF-8")
     return table if style.is_plain else _numbered(table, style, types, label)
 
 
@@ -154,7 +162,8 @@ def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
         values = column.cast(pa.int8()).cast(pa.float64()).to_numpy()
     else:
         values = column.cast(pa.float64(), safe=False).to_numpy()
-    return np.where(np.isfinite(values), values, np.nan)
+    # Trainers compute in 32 bits, in which larger numbers are infinite.
+    return np.where(np.abs(values) <= _LARGEST, values, np.nan)
 
 
 def _categories(column: Any, missing: frozenset[str]) -> pd.Categorical:

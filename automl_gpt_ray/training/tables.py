@@ -21,6 +21,7 @@ from automl_gpt_ray.cards import DataCard, Loading
 from automl_gpt_ray.errors import DataError, Problem, did_you_mean, shown
 from automl_gpt_ray.training import bundled, fetch, labels, splits
 from automl_gpt_ray.training.fairness import check_groups
+from automl_gpt_ray.training.features import kinds_of
 from automl_gpt_ray.training.labels import Labels
 from automl_gpt_ray.training.table_files import Types, as_frame, kind_of, read_file
 
@@ -69,7 +70,7 @@ def load_table(card: DataCard, wanted: Collection[str], seed: int) -> dict[str, 
         DataError: With what was found wrong.
     """
     sources, official = _sources(card, wanted)
-    kinds = _kinds(card, sources["train"].schema)
+    kinds = kinds_of(card, sources["train"].schema)
     tables = _tables(card, sources, kinds)
     shared = splits.shared_out(card, tables["train"].labels, official, seed)
     found = {split: _split(card, tables, shared, split) for split in wanted}
@@ -145,30 +146,6 @@ def _label_problem(source: Any, name: str, field: str) -> Problem | None:
     if kind_of(source.schema.field(name).type) is None:
         return Problem(field, "labels must be texts or numbers", str(source.schema.field(name).type))
     return None
-
-
-def _kinds(card: DataCard, schema: Any) -> dict[str, str]:
-    """Return each feature's name and kind, as the card declares it or the training data shows it."""
-    load = card.load
-    hidden = {
-        card.label_space.column or bundled.LABEL,
-        *(load.drop if load else ()),
-        load.split_column if load else None,
-    }
-    declared = {column.name: column.type for column in card.columns}
-    kinds = {field.name: _kind(declared.get(field.name), field.type) for field in schema if field.name not in hidden}
-    usable = {name: kind for name, kind in kinds.items() if kind is not None}
-    if not usable:
-        rule = "at least one column besides the label must be a number, a text or a date"
-        raise DataError(card.name, [Problem("columns", rule, ", ".join(map(shown, kinds)) or "none")])
-    return usable
-
-
-def _kind(declared: str | None, found: Any) -> str | None:
-    kind = kind_of(found)
-    if kind is None or declared == "other":
-        return None
-    return "category" if declared in ("category", "text") else kind
 
 
 def _sources(card: DataCard, wanted: Collection[str]) -> tuple[dict[str, Any], frozenset[str]]:

@@ -75,7 +75,7 @@ def test_every_problem_of_a_model_card_is_told_at_once():
         "card.yaml: 3 problems in the card",
         "  - `hyperparameters.eta`: `low` <= `high` must hold, got 0.5 > 0.1, "
         "got {'default': 0.3, 'high': 0.1, 'low': 0.5, 'type': 'float'}. Swap them.",
-        "  - `hyperparameters.depth.defualt`: unknown key, got 6. Remove it.",
+        "  - `hyperparameters.depth.defualt`: unknown key, got 6. Did you mean `default`?",
         "  - `trainable`: must be written `package.module:function`, got 'a.b'. Name an importable function.",
     ]
 

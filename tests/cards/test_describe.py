@@ -113,6 +113,42 @@ def test_a_separator_at_the_end_of_each_line_makes_no_column(write):
     assert (card.label_space.column, card.load.columns, card.load.drop) == ("label", [], [""])
 
 
+@pytest.mark.parametrize("name", ["t.csv", "t.parquet"])
+def test_an_index_that_pandas_saved_is_left_out(tmp_path, name):
+    frame = pd.DataFrame({"x": [i / 7 for i in range(40)], "label": ["no", "yes"] * 20}).sort_values("label")
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv")
+    card = describe_file(tmp_path / name)
+    assert [column.name for column in card.columns] == ["x", "label"]
+    assert card.load.drop == ["" if name == "t.csv" else "__index_level_0__"]
+    assert list(load_table(card, ("train",), seed=0)["train"].features) == ["x"]
+
+
+def test_a_header_that_leaves_a_title_out(write):
+    card = describe_file(write("age,,label\n" + "1,a,no\n2,b,yes\n" * 10))
+    assert ([column.name for column in card.columns], card.load.columns) == (["age", "label"], [])
+    bare = describe_file(write("red,,a\nblue,x,b\n" * 10))
+    assert (bare.load.columns, bare.size) == (["column_1", "column_2", "column_3"], {"train": 20})
+
+
+def test_a_split_column_must_name_the_split_of_every_row(write):
+    found = problem(write("x,split,label\n" + "1,train,a\n2,,b\n3,test,a\n" * 10))
+    assert (found.field, found.got) == ("column split", "10 rows without one")
+
+
+def test_names_that_repeat_in_parquet(tmp_path):
+    columns = [pa.array(range(20)), pa.array(range(20)), pa.array([0, 1] * 10)]
+    parquet.write_table(pa.Table.from_arrays(columns, names=["x", "x", "label"]), tmp_path / "t.parquet")
+    assert problem(tmp_path / "t.parquet").rule == "names must differ"
+
+
+def test_views_of_texts_are_texts(write_table):
+    texts = pa.array([f"{'ab'[i % 2]}" for i in range(30)]).cast(pa.string_view())
+    card = describe_file(write_table({"kind": texts, "x": range(30), "label": [0, 1] * 15}))
+    assert (card.columns[0].type, card.columns[0].distinct) == ("category", 2)
+    assert list(load_table(card, ("train",), seed=0)["train"].features) == ["kind", "x"]
+
+
 def test_short_sentences_are_texts(write):
     card = describe_file(write("said,label\n" + "".join(f"come to my no {i},{i % 2}\n" for i in range(30))))
     assert card.input_type == "text"

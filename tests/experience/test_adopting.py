@@ -125,4 +125,10 @@ def test_the_command(study, tmp_path):
     assert len(ExperienceStore(tmp_path / "store").ids()) == 1
     tune_trial(tmp_path / "experiment", "a", {"eta": 0.1}, [0.5])
     assert "1 trials taken into" in call(tmp_path / "experiment").output
-    assert "SOURCE" in str(call("sqlite:///" + str(tmp_path / "none.db")).exception)
+    for source in (tmp_path / "none.db", f"sqlite:///{tmp_path}/none.db"):
+        assert f"there is no file {tmp_path / 'none.db'}" in str(call(source).exception)
+    assert not list(tmp_path.glob("none.db*"))
+    optuna.create_study(study_name="lite", storage=f"sqlite:///{tmp_path}/kept.db", direction="maximize").add_trials(
+        study.trials
+    )
+    assert "6 trials taken into" in call(f"sqlite:///{tmp_path}/kept.db").output

@@ -100,9 +100,10 @@ def test_exit_codes(status, code, expected):
     assert exit_code(JobState("x", status, "r", (), "", code, None, None, "")) == expected
 
 
-def test_an_address_must_be_a_url():
+@pytest.mark.parametrize("address", ["head", "http://[::1"])
+def test_an_address_must_be_a_url(address):
     with pytest.raises(JobError, match="job server"):
-        JobServer("head")
+        JobServer(address)
 
 
 def test_a_run_that_cannot_be_seen_is_not_fetched(tmp_path):
@@ -112,3 +113,6 @@ def test_a_run_that_cannot_be_seen_is_not_fetched(tmp_path):
     (tmp_path / "full" / "x").write_text("")
     with pytest.raises(JobError, match="must be a new or empty folder"):
         fetch(str(tmp_path / "nothing"), tmp_path / "full")
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(JobError, match="must be a new or empty folder"):
+        fetch(str(tmp_path / "nothing"), tmp_path / "file")

@@ -14,6 +14,7 @@ from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.openai_client import OpenAIClient
 from automl_gpt_ray.llm.retrying import Retrying
 from automl_gpt_ray.outcome import load_outcome
+from automl_gpt_ray.ray_tune import fit
 from automl_gpt_ray.ray_tune.run import run
 
 pytestmark = pytest.mark.ray
@@ -127,6 +128,14 @@ def test_a_trainable_that_does_not_exist_is_named(iris_job, tmp_path):
 def test_resources_no_machine_has_are_refused(local_ray, iris_job, tmp_path):
     with pytest.raises(JobError, match=r"`resources.gpu`: must not exceed what this machine has \(0\), got 1"):
         run(read_job({**iris_job, "resources": {"gpu": 1}}), None, tmp_path / "run")
+
+
+def test_memory_that_no_machine_has_is_refused_and_less_shares_it_out(local_ray, iris_job, tmp_path, monkeypatch):
+    told = r"`resources.memory_gb`: must not exceed what this machine has \(\d.*\), got 1e\+07"
+    with pytest.raises(JobError, match=told):
+        run(read_job({**iris_job, "resources": {"memory_gb": 1e7}}), None, tmp_path / "run")
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 8.0, "memory": 7 * 1024**3})
+    assert fit._slots(read_job({**iris_job, "resources": {"memory_gb": 2}}).job) == 3
 
 
 def test_a_run_folder_in_use_is_refused(iris_job, tmp_path):

@@ -189,7 +189,7 @@ def test_it_begins_no_more_trials_than_the_run_has_whatever_ray_counts(tmp_path)
     assert suggested(search, "d") != Searcher.FINISHED
     assert suggested(search, "e") == Searcher.FINISHED
     assert [t.id for t in search.book.history().trials] == ["a", "c", "d"]
-    assert search.limits.ended_by == "all 3 trials were run"
+    assert search.limits.ending().reason == "all 3 trials were run"
     search.close()
 
 

@@ -15,7 +15,7 @@ from automl_gpt_ray.advisors.local import LocalAdvisor
 from automl_gpt_ray.advisors.mixture import Mixture
 from automl_gpt_ray.asktell import AskTell
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.errors import JournalError, LLMUnavailable
+from automl_gpt_ray.errors import JobError, LLMUnavailable
 from automl_gpt_ray.events import Decision, ProposalDropped, RunResumed
 from automl_gpt_ray.journal import FILE_NAME, Journal, read_journal
 from automl_gpt_ray.prefetch import Prefetcher
@@ -207,9 +207,13 @@ def test_no_more_of_the_past_is_kept_than_is_needed(tmp_path, monkeypatch):
     assert max(kept) == 1
 
 
-def test_there_must_be_a_journal(tmp_path):
-    with pytest.raises(JournalError, match="cannot read the journal"):
-        replay(tmp_path)
+@pytest.mark.parametrize("content", [None, b"", b'{"name": "x"}\n', b"\x00\xff\n" * 9])
+def test_there_must_be_the_journal_of_a_run(tmp_path, content):
+    if content is not None:
+        (tmp_path / FILE_NAME).write_bytes(content)
+    for place in (tmp_path, tmp_path / FILE_NAME):
+        with pytest.raises(JobError, match=r"the (folder|journal) of a run"):
+            replay(place)
 
 
 def test_nothing_is_written(tmp_path):

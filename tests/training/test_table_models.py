@@ -51,6 +51,15 @@ def test_models_learn_and_go_on_as_if_uninterrupted(table_card, tmp_path, traine
     assert trainer.evaluate(config, task, str(tmp_path / "last"))["accuracy"] > 0.5
 
 
+@pytest.mark.parametrize("bins", [{}, {"max_bins": 20}])
+def test_histogram_boosting_takes_columns_of_any_number_of_categories(tmp_path, bins):
+    rows = "".join(f"c{i % 400},k{i % 3},{('no', 'yes')[i % 2]}\n" for i in range(900))
+    (tmp_path / "t.csv").write_text("many,few,label\n" + rows, encoding="utf-8")
+    task = task_of(card_of(load={"format": "csv", "path": str(tmp_path / "t.csv")}))
+    config = {"estimator": "hist_gradient_boosting", "encoding": "native", "per_step": 2, **bins}
+    assert len(list(sklearn_models.fit(config, task))) == 4
+
+
 @pytest.mark.parametrize(("trainer", "config"), CASES.values(), ids=CASES)
 @pytest.mark.parametrize("name", ["iris", "diabetes"])
 def test_several_classes_and_targets(trainer, config, name):

@@ -1,13 +1,14 @@
 import gzip
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from automl_gpt_ray.cards import load_data_card
+from automl_gpt_ray.cards import Column, load_data_card
 from automl_gpt_ray.errors import DataError
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.tables import load_table
@@ -139,6 +140,63 @@ def test_a_split_that_lacks_a_column_or_holds_text_for_numbers(tmp_path):
     write(tmp_path, "test.csv", "n,m,label\nmany,2,no\n3,3,yes\n")
     with pytest.raises(DataError, match="must be a readable table"):
         check_data(card)
+
+
+@pytest.mark.parametrize("listed", [False, True])
+def test_the_index_that_pandas_saves_is_no_feature_unless_the_card_lists_it(tmp_path, listed):
+    frame = pd.DataFrame({"n": range(40), "label": ["no", "yes"] * 20}).sort_values("label")
+    frame.to_parquet(tmp_path / "t.parquet")
+    frame.to_csv(tmp_path / "t.csv")
+    for name, index in (("t.parquet", "__index_level_0__"), ("t.csv", "")):
+        columns = [{"name": index, "type": "number"}] if listed else []
+        card = card_of(load={"format": name.split(".")[1], "path": str(tmp_path / name)}, columns=columns)
+        assert sorted(load_table(card, ("train",), seed=0)["train"].features) == sorted([index, "n"][not listed :])
+
+
+@pytest.mark.parametrize(("given", "got"), [({"drop": ["colr"]}, "load.drop"), ({}, "columns")])
+def test_a_column_that_the_card_names_and_the_file_lacks_is_an_error(table_card, given, got):
+    load = table_card.load.model_copy(update=given)
+    columns = [] if given else [Column(name="colr", type="category")]
+    with pytest.raises(DataError, match=rf"`{got}`.*'colr'. Did you mean `colour`"):
+        check_data(table_card.model_copy(update={"load": load, "columns": columns}))
+
+
+def test_a_wide_table_is_read_in_time_that_grows_with_its_columns(tmp_path):
+    pd.DataFrame({**{f"c{i}": [0.0, 1.0] * 5 for i in range(5_000)}, "label": ["no", "yes"] * 5}).to_parquet(
+        tmp_path / "t.parquet"
+    )
+    began = time.process_time()
+    load_table(card_of(load={"format": "parquet", "path": str(tmp_path / "t.parquet")}), ("train",), seed=0)
+    assert time.process_time() - began < 8
+
+
+def test_missing_values_may_be_padded(tmp_path):
+    path = write(tmp_path, "t.csv", "n,label\n" + "1,  no\n   NA   ,yes\n3, nan  \n2,yes\n" * 5)
+    table = load_table(card_of(load={"format": "csv", "path": str(path)}, test_share=0.0), ("train",), seed=0)["train"]
+    assert table.features["n"].dtype == np.float64
+    assert set(table.labels) == {0, 1}
+
+
+def test_files_are_recognised_by_their_content(tmp_path):
+    frame = pd.DataFrame({"n": range(40), "label": ["no", "yes"] * 20})
+    frame.to_parquet(tmp_path / "t.dat")
+    (tmp_path / "t.csv").write_bytes(gzip.compress(frame.to_csv(index=False).encode()))
+    (tmp_path / "t.csv.gz").write_bytes(frame.to_csv(index=False).encode())
+    for name, form in (("t.dat", "parquet"), ("t.csv", "csv"), ("t.csv.gz", "csv")):
+        assert sum(check_data(card_of(load={"format": form, "path": str(tmp_path / name)})).values()) == 40
+
+
+@pytest.mark.parametrize("text", ["n,city,label\n1,Köln,no\n2,Bonn,yes\n", "größe,label\n1,no\n2,yes\n"])
+def test_a_table_that_is_not_utf_8_is_refused(tmp_path, text):
+    (tmp_path / "t.csv").write_bytes(text.encode("latin-1"))
+    with pytest.raises(DataError, match="must be a readable table"):
+        check_data(card_of(load={"format": "csv", "path": str(tmp_path / "t.csv")}))
+
+
+def test_numbers_beyond_32_bits_read_as_missing(tmp_path):
+    path = write(tmp_path, "t.csv", "n,label\n" + "1e39,no\n1e38,yes\n-1e300,no\n" * 5)
+    found = load_table(card_of(load={"format": "csv", "path": str(path)}), ("train",), seed=0)["train"].features
+    assert found["n"].dropna().unique().tolist() == [1e38]
 
 
 def test_a_missing_path_names_the_remedy(tmp_path):
