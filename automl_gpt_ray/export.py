@@ -18,6 +18,7 @@ from automl_gpt_ray.journal import json_values
 from automl_gpt_ray.outcome import best_step
 from automl_gpt_ray.records import Config, TrialRecord
 from automl_gpt_ray.report.story import Story, read_story
+from automl_gpt_ray.training.network_defaults import DEFAULTS
 from automl_gpt_ray.training.xgboost_names import DEFAULT_ROUNDS, PARAMETERS
 from automl_gpt_ray.yaml_file import dump_yaml
 
@@ -42,6 +43,9 @@ _ROUNDS = ("num_boost_round", "n_estimators")
 _OWN, _OWN_XGBOOST = "automl_gpt_ray.training.", "automl_gpt_ray.training.tabular:"
 # Of these trainers of tables `learning_rate` and `max_depth` are another library's.
 _NO_NETWORKS = tuple(f"{_OWN}{name}:" for name in ("tabular", "lightgbm_trees", "sklearn_models"))
+
+
+_UNCLIPPED = f"{_OWN}image_classification:"
 
 
 @dataclass(frozen=True)
@@ -121,11 +125,9 @@ def _yaml(it: Exported) -> str:
 
 
 def _hf(it: Exported) -> str:
-    arguments = {_ARGUMENTS[name]: value for name, value in it.config.items() if name in _ARGUMENTS}
-    if "learning_rate" not in arguments or _trainable(it).startswith(_NO_NETWORKS):
+    if "learning_rate" not in it.config or _trainable(it).startswith(_NO_NETWORKS):
         _refuse("hf", "a network's `learning_rate`", it)
-    if "optim" in arguments:
-        arguments["optim"] = _OPTIMISERS.get(str(arguments["optim"]), arguments["optim"])
+    arguments = _training_arguments(it)
     epochs = float(it.config.get("epochs_per_step") or 1) * it.story.history.max_step
     arguments |= {"num_train_epochs": epochs, "seed": it.story.started.seed}
     others = {name: value for name, value in it.config.items() if name not in _ARGUMENTS}
@@ -140,10 +142,25 @@ def _hf(it: Exported) -> str:
             '    output_dir="best-trial",',
             *(f"    {name}={value!r}," for name, value in arguments.items()),
             ")",
-            "# What TrainingArguments does not hold: the model, its dropout, how the data is processed.",
+            "# What TrainingArguments does not hold: the model, its dropout, how the data is processed; and the",
+            "# momentum of `sgd`, which is 0 there: pass an optimiser to the Trainer.",
             *_assigned("others", others),
         ]
     )
+
+
+def _training_arguments(it: Exported) -> dict[str, Any]:
+    """Return what TrainingArguments holds of a trial, our defaults where ours trained it: transformers has others."""
+    ours = _trainable(it).startswith(_OWN)
+    config = {**(DEFAULTS if ours else {}), **it.config}
+    found = {_ARGUMENTS[name]: value for name, value in config.items() if name in _ARGUMENTS}
+    if "optim" in found:
+        found["optim"] = _OPTIMISERS.get(str(found["optim"]), found["optim"])
+    if found.get("lr_scheduler_type") == "constant" and found.get("warmup_steps"):
+        found["lr_scheduler_type"] = "constant_with_warmup"  # the plain one ignores the warm-up
+    if _trainable(it).startswith(_UNCLIPPED):
+        found["max_grad_norm"] = 0.0
+    return found
 
 
 def _xgboost(it: Exported) -> str:

@@ -104,6 +104,20 @@ def test_training_arguments_are_made_of_what_is_exported(tmp_path):
     assert executed(text)["others"]["max_length"] == card["max_length"]
 
 
+def test_training_arguments_say_what_ours_did_where_transformers_has_other_defaults(tmp_path):
+    pytest.importorskip("transformers")
+    pytest.importorskip("torch")
+    for model, kind, config, told in (
+        ("bert", "text", {"learning_rate": 0.1, "schedule": "constant", "warmup": 0.2}, ("constant_with_warmup", 1.0)),
+        ("small_cnn", "image", {"learning_rate": 0.1}, ("cosine", 0.0)),
+    ):
+        brief = Brief.of(shipped(model), parse_data_card({**DATA, "input_type": kind}), Request())
+        text = export(journalled(tmp_path / model, brief, [config]), "hf")
+        made = executed(text)["training_arguments"]
+        assert (made.lr_scheduler_type, made.max_grad_norm) == told
+        assert (made.weight_decay, made.per_device_train_batch_size) == (0.01, 64)
+
+
 def test_yaml_and_json_hold_the_trial(tmp_path):
     folder = run_of(tmp_path, "xgboost", "tabular")
     told = json.loads(export(folder, "json"))

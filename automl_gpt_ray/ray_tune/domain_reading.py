@@ -34,8 +34,18 @@ def read_domain(name: str, value: Any) -> Parameter | Problem | None:
         return Problem(name, "grids are not searched adaptively", shown(value), "write `tune.choice([...])`")
     if callable(value) and not isinstance(value, type):
         return Problem(name, "functions have no range to search", shown(value), _FUNCTION)
+    if _holds_domain(value):
+        # Ray fills it in without a searcher, and with one hands the domain itself to the trainable.
+        remedy = "name each: `{'layers': {'0': tune.randint(1, 5)}}`"
+        return Problem(name, "lists must hold no ranges to search", shown(value), remedy)
     scalar = _scalar(value)
     return ConstantParameter(value=scalar) if _is_scalar(scalar) else None
+
+
+def _holds_domain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return "grid_search" in value or any(map(_holds_domain, value.values()))
+    return isinstance(value, Domain) or (isinstance(value, list | tuple) and any(map(_holds_domain, value)))
 
 
 _Reader = Callable[[str, Any], Parameter | Problem]

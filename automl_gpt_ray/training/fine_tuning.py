@@ -25,7 +25,8 @@ from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import ranks
 from automl_gpt_ray.training.costs import watched, weights_bytes
 from automl_gpt_ray.training.lesson import Lesson, Scores
-from automl_gpt_ray.training.optimisation import DEFAULTS, bounded, number, one_of
+from automl_gpt_ray.training.network_defaults import DEFAULTS
+from automl_gpt_ray.training.optimisation import bounded, number, one_of
 from automl_gpt_ray.training.reporting import ReportCallback
 from automl_gpt_ray.training.steps import Report, check_same, memory_guard, read_state
 from automl_gpt_ray.training.task import TrainingTask

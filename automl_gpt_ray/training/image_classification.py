@@ -25,8 +25,9 @@ from automl_gpt_ray.records import Config
 from automl_gpt_ray.training.augmentation import AUGMENTATIONS, NORMALISATIONS, Normalisation, augment, choice
 from automl_gpt_ray.training.costs import watched, weights_bytes
 from automl_gpt_ray.training.images import Images, load_images
+from automl_gpt_ray.training.network_defaults import DEFAULTS
 from automl_gpt_ray.training.networks import ARCHITECTURE, build, set_dropout
-from automl_gpt_ray.training.optimisation import DEFAULTS, adjust, number, optimizer_for
+from automl_gpt_ray.training.optimisation import adjust, number, optimizer_for
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import (
     Step,
@@ -60,7 +61,7 @@ def train(config: dict[str, Any], task: TrainingTask) -> None:
     """Train inside a Ray Tune trial: a function trainable.
 
     Args:
-        config: Names in `networks.ARCHITECTURE`, `optimisation.DEFAULTS`, `dropout`,
+        config: Names in `networks.ARCHITECTURE`, `network_defaults.DEFAULTS`, `dropout`,
             `normalisation` and `augmentation`; what is absent has the default given there.
         task: What all trials share.
 

@@ -7,25 +7,14 @@ or one whose hot hyperparameters were changed, needs no scheduler state.
 from __future__ import annotations
 
 import math
-from typing import Any, cast
+from typing import cast
 
 import torch
 from torch import nn
 
 from automl_gpt_ray.errors import Problem, SpaceError, shown
 from automl_gpt_ray.records import Config
-
-DEFAULTS: dict[str, Any] = {
-    "optimizer": "adamw",
-    "learning_rate": 1e-3,
-    "weight_decay": 0.01,
-    "momentum": 0.9,
-    "schedule": "cosine",
-    "warmup": 0.0,
-    "batch_size": 64,
-    "label_smoothing": 0.0,
-}
-"""Names that decide how a network is trained, with their defaults."""
+from automl_gpt_ray.training.network_defaults import DEFAULTS
 
 _LOW = {
     "learning_rate": 0.0,

@@ -29,6 +29,7 @@ categories by the most frequent one; `_indicator` adds a 0/1 column where a valu
 """
 
 _MOST_CATEGORIES = 1000  # rarer ones read as missing: a column of free text is no set of categories
+_WHOLE = 2**24
 _MOST_ONEHOT = 64
 _QUANTILES = 101
 
@@ -152,7 +153,9 @@ def _number_plan(column: pd.Series[Any], imputation: str, scaling: str) -> Colum
     if scaling == "standard":
         spread = float(values.std()) or 1.0
         return ColumnPlan(str(column.name), "number", fill, indicator, float(values.mean()), spread)
-    return ColumnPlan(str(column.name), "number", fill, indicator)
+    # 32 bits tell whole numbers apart up to 2^24: dates and ids are counted from their middle.
+    centre = float(np.median(values)) if np.abs(values).max() > _WHOLE else 0.0
+    return ColumnPlan(str(column.name), "number", fill, indicator, centre)
 
 
 def _category_plan(column: pd.Series[Any], imputation: str, encoding: str) -> ColumnPlan:
@@ -178,7 +181,7 @@ def _numbers(plan: ColumnPlan, column: pd.Series[Any]) -> list[tuple[npt.NDArray
 
 
 def _categories(plan: ColumnPlan, column: pd.Series[Any], encoding: str) -> list[tuple[npt.NDArray[Any], str]]:
-    codes = _codes(plan, column)
+    codes = _codes(plan, column, filled=encoding == "ordinal")
     if encoding == "onehot":
         return [((codes == code).astype(np.float32), "q") for code in range(len(plan.categories))]
     if encoding == "frequency":
@@ -186,10 +189,11 @@ def _categories(plan: ColumnPlan, column: pd.Series[Any], encoding: str) -> list
     return [(np.where(codes < 0, np.nan, codes), "c" if encoding == "native" else "q")]
 
 
-def _codes(plan: ColumnPlan, column: pd.Series[Any]) -> npt.NDArray[np.int64]:
-    """Return each row's code; -1 where it is missing or unknown."""
+def _codes(plan: ColumnPlan, column: pd.Series[Any], filled: bool) -> npt.NDArray[np.int64]:
+    """Return each row's code; -1 where it is missing or unknown, or where `filled` what gaps are filled with."""
     places = {name: code for code, name in enumerate(plan.categories)}
     # Only the distinct categories are looked up; the last place answers to pandas' code for missing.
     missing = places.get(str(plan.fill), -1) if plan.fill is not None else -1
-    new = np.array([*(places.get(str(name), -1) for name in column.cat.categories), missing], dtype=np.int64)
+    unknown = missing if filled else -1  # a code is all that some models see, and they take no gaps
+    new = np.array([*(places.get(str(name), unknown) for name in column.cat.categories), missing], dtype=np.int64)
     return new[column.cat.codes.to_numpy()]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -145,14 +146,15 @@ class _Estimator:
 
     def grow(self, config: Config, step: int) -> None:
         per_step = table_steps.whole(config, "per_step", DEFAULT_PER_STEP)
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ConvergenceWarning)
-                self._grow(config, step, per_step)
-        except (ValueError, TypeError, ArithmeticError) as error:
-            raise TrainingError("error", f"scikit-learn gave up: {shown(str(error))}") from error
+        with _its_errors(), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            self._grow(config, step, per_step)
 
     def predict(self, values: Matrix) -> Floats:
+        with _its_errors():
+            return self._predict(values)
+
+    def _predict(self, values: Matrix) -> Floats:
         if self._task.data.task == "regression":
             targets: Floats = np.asarray(self._model.predict(values))
             return targets
@@ -198,6 +200,15 @@ class _Estimator:
         """Return the columns of categories, but those of more than there are bins: scikit-learn refuses them."""
         codes, most = self._rows.values, bins if isinstance(bins, int) else MAX_CATEGORIES
         return [i for i, t in enumerate(self._rows.types) if t == "c" and np.nanmax(codes[:, i], initial=0) < most]
+
+
+@contextmanager
+def _its_errors() -> Iterator[None]:
+    """Tell what scikit-learn says of a configuration, or of data that it does not suit, as the trial's failure."""
+    try:
+        yield
+    except (ValueError, TypeError, ArithmeticError) as error:
+        raise TrainingError("error", f"scikit-learn gave up: {shown(str(error))}") from error
 
 
 def _kind(config: Config) -> _Kind:

@@ -6,7 +6,7 @@ Knows nothing of splits or labels. Whatever Arrow cannot read becomes a DataErro
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +102,21 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
     content = _without_comments(data.removeprefix(b"\xef\xbb\xbf"), load.comment)
     label = {card.label_space.column: pa.string()} if card.label_space.column else {}
     style = NumberStyle(load.decimal, load.thousands)
-    table = pa_csv.read_csv(
+    told = {**(types if style.is_plain else _as_texts(types)), **label}
+    table = _csv(content, load, load.missing, column_types=told)
+    classes = frozenset(map(str, card.label_space.classes))
+    if label and classes & frozenset(load.missing):  # a class may be called NA
+        gaps = [text for text in load.missing if text not in classes]
+        column = _csv(content, load, gaps, column_types=label, include_columns=list(label))
+        table = table.set_column(table.column_names.index(*label), *label, column.column(0))
+    if foreign := next((field.name for field in table.schema if pa.types.is_binary(field.type)), None):
+        # Arrow reads as bytes, which no feature is made of, what is not UTF-8.
+        raise ValueError(f"column {foreign} is not UTF-8 text: save the file as UTF-8")
+    return table if style.is_plain else _numbered(table, style, types, label)
+
+
+def _csv(content: bytes, load: Loading, missing: Iterable[str], **options: Any) -> Any:
+    return pa_csv.read_csv(
         io.BytesIO(content),
         read_options=pa_csv.ReadOptions(column_names=load.columns or None, use_threads=False),
         parse_options=pa_csv.ParseOptions(
@@ -111,15 +125,11 @@ def _read(path: Path, card: DataCard, types: Types) -> Any:
             newlines_in_values=load.quoted,
         ),
         convert_options=pa_csv.ConvertOptions(
-            column_types={**(types if style.is_plain else _as_texts(types)), **label},
-            null_values=[*dict.fromkeys(a + text + b for text in load.missing for a in _BLANKS for b in _BLANKS)],
+            null_values=[*dict.fromkeys(a + text + b for text in missing for a in _BLANKS for b in _BLANKS)],
             strings_can_be_null=True,
+            **options,
         ),
     )
-    if foreign := next((field.name for field in table.schema if pa.types.is_binary(field.type)), None):
-        # Arrow reads as bytes, which no feature is made of, what is not UTF-8.
-        raise ValueError(f"column {foreign} is not UTF-8 text: save the file as UTF-8")
-    return table if style.is_plain else _numbered(table, style, types, label)
 
 
 def _as_texts(types: Types) -> Types:

@@ -170,6 +170,8 @@ def test_every_problem_is_told_at_once():
         "m": {"normal": tune.randn(0, 1), "f": tune.sample_from(lambda config: 1), "g": lambda: 1},
         "classes": tune.choice([1, [2, 3]]),
         "open": Float(None, 1.0),
+        "layers": [tune.randint(1, 5), tune.randint(1, 5)],
+        "deep": ({"u": [tune.grid_search([1])]},),
         "q": Integer(1, 3).quantized(8),
         "a/b": 1,
         3: tune.uniform(0, 1),
@@ -177,11 +179,25 @@ def test_every_problem_is_told_at_once():
     with pytest.raises(SpaceError) as caught:
         from_ray(param_space, default={"nothing": 1})
     told = {p.field: (p.rule, p.remedy) for p in caught.value.problems}
-    assert set(told) == {"grid", "m/normal", "m/f", "m/g", "classes", "open", "q", "a/b", "3", "nothing"}
+    assert set(told) == {
+        "grid",
+        "m/normal",
+        "m/f",
+        "m/g",
+        "classes",
+        "open",
+        "layers",
+        "deep",
+        "q",
+        "a/b",
+        "3",
+        "nothing",
+    }
     assert told["grid"] == ("grids are not searched adaptively", "write `tune.choice([...])`")
     assert told["m/normal"][1] == "write `tune.uniform(-3, 3)`, for example"
     assert told["m/f"][0] == told["m/g"][0] == "functions have no range to search"
     assert told["classes"][0] == "choices must be texts, numbers, booleans or None"
+    assert told["layers"][0] == told["deep"][0] == "lists must hold no ranges to search"
     assert told["open"][0] == "must be bounded on both sides"
     assert told["q"][0] == "`low` <= `high` must hold, got 8 > 0"
     assert told["a/b"] == ("keys must be texts without `/`", "nest a dict instead of writing `/`")

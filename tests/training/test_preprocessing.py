@@ -48,6 +48,22 @@ def test_encodings():
     assert applied({"encoding": "frequency"})[0][:, 1].tolist() == pytest.approx([0.0, 0.2])
 
 
+def test_categories_that_training_lacks_are_filled_where_a_code_is_all_there_is():
+    train = pd.DataFrame({"c": pd.Categorical(["b", "b", "a"])})
+    new = pd.DataFrame({"c": pd.Categorical(["a", "unseen", None])})
+    for imputation, codes in (("median", [0, 1, 1]), ("native", [0, np.nan, np.nan])):
+        fitted = Preprocessor.fit(train, {"encoding": "ordinal", "imputation": imputation})
+        np.testing.assert_array_equal(fitted.apply(new)[0][:, 0], codes)
+    onehot = Preprocessor.fit(train, {"encoding": "onehot", "imputation": "median"}).apply(new)[0]
+    assert onehot.tolist() == [[1, 0], [0, 0], [0, 1]]
+
+
+def test_dates_and_ids_are_told_apart():
+    train = pd.DataFrame({"when": 1.7e9 + np.arange(100.0), "id": 8e9 + np.arange(100.0)})
+    matrix, _ = Preprocessor.fit(train, {}).apply(train)
+    assert [len(np.unique(column)) for column in matrix.T] == [100, 100]
+
+
 def test_scalings():
     standard, _ = applied({"scaling": "standard", "imputation": "median"}, TRAIN)
     values = np.array([1.0, 2.0, 10.0, 2.0])

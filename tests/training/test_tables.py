@@ -199,6 +199,16 @@ def test_numbers_beyond_32_bits_read_as_missing(tmp_path):
     assert found["n"].dropna().unique().tolist() == [1e38]
 
 
+def test_a_class_may_be_called_na(tmp_path):
+    path = write(tmp_path, "t.csv", "n,city,label\n" + "1,NA,NA\nNA,x,EU\n2,y,\n3,y,US\n" * 9)
+    told = {"column": "label", "classes": ["NA", "EU", "US"]}
+    card = card_of(load={"format": "csv", "path": str(path)}, label_space=told)
+    found = load_table(card, ("train", "validation", "test"), seed=0).values()
+    assert np.bincount(np.concatenate([split.labels for split in found])).tolist() == [9, 9, 9]
+    features = pd.concat([split.features for split in found])
+    assert (features["n"].isna().sum(), features["city"].isna().sum()) == (9, 9)
+
+
 def test_a_missing_path_names_the_remedy(tmp_path):
     with pytest.raises(DataError, match=r"data\.path"):
         check_data(card_of(load={"format": "csv", "path": str(tmp_path / "nowhere")}))
