@@ -42,7 +42,7 @@ def prepare(loaded: LoadedJob) -> Prepared:
         remedy = "leave it out, or choose a model that `transformers` trains (text, images, detection, retrieval)"
         problem = Problem("workers_per_trial", rule, str(job.workers_per_trial), remedy)
         raise JobError(loaded.source, [problem])
-    sizes = check_data(staged_card(loaded.data), job.seed)
+    sizes = check_data(staged_card(loaded.data), job.seed, loaded.brief.objective.metric)
     data = loaded.data.model_copy(update={"size": sizes or loaded.data.size})
     loaded = replace(loaded, data=data)
     brief = loaded.brief

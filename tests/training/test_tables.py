@@ -221,6 +221,28 @@ def test_check_counts_what_each_split_gets(table_card, tmp_path):
     assert check_data(custom) == {"train": 7}
 
 
+@pytest.mark.parametrize(
+    ("metric", "labels", "task"),
+    [
+        ("roc_auc", "no,yes,no,no", "classification"),
+        ("average_precision", "no,yes,no,no", "classification"),
+        ("r2", "1,2,3,3", "regression"),
+    ],
+)
+def test_a_metric_without_a_value_on_the_validation_data_is_an_error(tmp_path, metric, labels, task):
+    splits = ("train", "train", "validation", "validation")
+    rows = "".join(
+        f"{i},{label},{split}\n" for i, (label, split) in enumerate(zip(labels.split(","), splits, strict=True))
+    )
+    path = write(tmp_path, "t.csv", "n,label,split\n" + rows)
+    load = {"format": "csv", "path": str(path), "split_column": "split"}
+    space = {"column": "label"} if task == "regression" else {"column": "label", "classes": ["no", "yes"]}
+    card = card_of(load=load, task=task, label_space=space, metric=metric)
+    assert check_data(card, metric="rmse" if task == "regression" else "accuracy")["validation"] == 2
+    with pytest.raises(DataError, match=f"`{metric}` must be defined"):
+        check_data(card, metric=metric)
+
+
 @pytest.mark.shared
 def test_adult_has_its_official_sizes_and_md5(shared_data):
     card = load_data_card(Path(__file__).resolve().parents[2] / "configs/cards/data/adult.yaml")
