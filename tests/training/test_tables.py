@@ -222,23 +222,21 @@ def test_check_counts_what_each_split_gets(table_card, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("metric", "labels", "task"),
-    [
-        ("roc_auc", "no,yes,no,no", "classification"),
-        ("average_precision", "no,yes,no,no", "classification"),
-        ("r2", "1,2,3,3", "regression"),
-    ],
+    ("metric", "train", "validation"),
+    [("roc_auc", ["no", "yes"], "no"), ("average_precision", ["no", "yes"], "no"), ("r2", ["1", "2"], "3")],
 )
-def test_a_metric_without_a_value_on_the_validation_data_is_an_error(tmp_path, metric, labels, task):
-    splits = ("train", "train", "validation", "validation")
-    rows = "".join(
-        f"{i},{label},{split}\n" for i, (label, split) in enumerate(zip(labels.split(","), splits, strict=True))
+def test_a_metric_without_a_value_on_the_validation_data_is_an_error(tmp_path, metric, train, validation):
+    rows = [(label, "train") for label in train * 10] + [(validation, "validation")] * 2
+    lines = "".join(f"{i},{label},{split}\n" for i, (label, split) in enumerate(rows))
+    path = write(tmp_path, "t.csv", "n,label,split\n" + lines)
+    target = metric == "r2"
+    card = card_of(
+        load={"format": "csv", "path": str(path), "split_column": "split"},
+        task="regression" if target else "classification",
+        label_space={"column": "label", **({} if target else {"classes": train})},
+        metric=metric,
     )
-    path = write(tmp_path, "t.csv", "n,label,split\n" + rows)
-    load = {"format": "csv", "path": str(path), "split_column": "split"}
-    space = {"column": "label"} if task == "regression" else {"column": "label", "classes": ["no", "yes"]}
-    card = card_of(load=load, task=task, label_space=space, metric=metric)
-    assert check_data(card, metric="rmse" if task == "regression" else "accuracy")["validation"] == 2
+    assert check_data(card, metric="rmse" if target else "accuracy")["validation"] == 2
     with pytest.raises(DataError, match=f"`{metric}` must be defined"):
         check_data(card, metric=metric)
 
