@@ -215,6 +215,18 @@ def test_augmented_boxes_stay_on_their_squares(tmp_path, kind):
     assert moved > 5
 
 
+def test_pictures_of_sixteen_bits_keep_their_shades(tmp_path):
+    card = squares(tmp_path)
+    shades = np.linspace(0, 2**16 - 1, 30 * 40).astype(np.uint16).reshape(30, 40)
+    for path in (tmp_path / "pictures").iterdir():
+        Image.fromarray(shades).save(path)
+    scenes = load_scenes(card, ("train",), 0)["train"]
+    seen = Pictures({"resize": 32, "normalisation": "unit"}, masked=True).batch(scenes[:1], training=False)
+    values = seen["pixel_values"][0]
+    assert (values[0] == values[2]).all()
+    assert values.mean() == pytest.approx(0.5, abs=0.02)
+
+
 def test_boxes_outside_are_clipped_or_skipped_and_counted(tmp_path, caplog):
     def spoil(content):
         boxes = content["annotations"]
