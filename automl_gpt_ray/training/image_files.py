@@ -25,7 +25,7 @@ from automl_gpt_ray.training.fetch import unpacked
 Pixels = npt.NDArray[np.uint8]
 """Shape (images, height, width, channels), 0..255."""
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"})
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 _IDX_UBYTE = 0x08
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError)
 _MODES = {1: "L", 3: "RGB"}
