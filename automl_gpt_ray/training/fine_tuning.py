@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
@@ -138,7 +139,8 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
         if self._lesson.loss is not None:
             return self._lesson.loss(model, inputs)
-        outputs = model(**inputs)
+        with _finite_boxes():
+            outputs = model(**inputs)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
@@ -164,6 +166,18 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
             scores = self._lesson.score(self.model)
         self._callback.costs = clock.costs(weights_bytes(self.model))
         return scores
+
+
+@contextmanager
+def _finite_boxes() -> Iterator[None]:
+    """Turn what detectors' losses say of boxes that became NaN into the error of a training that diverged."""
+    try:
+        yield
+    except ValueError as error:
+        # `boxes1` are the predicted ones; of many, the message shows a few, and NaN may not be among them.
+        if not re.search(r"\bnan\b|boxes1 must be", str(error)):
+            raise
+        raise TrainingError("nan", "the predicted boxes became NaN") from error
 
 
 class _Examples(torch.utils.data.Dataset[Any]):

@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from automl_gpt_ray.cards import load_data_card
-from automl_gpt_ray.errors import DataError, JobError, SpaceError
+from automl_gpt_ray.errors import DataError, JobError, SpaceError, TrainingError
 from automl_gpt_ray.training.average_precision import Detections, average_precision
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.object_detection import evaluate, learn
@@ -120,6 +120,14 @@ def test_detectors_train_and_go_on_as_if_uninterrupted(tmp_path, config):
     again = evaluate({}, task, whole.checkpoint(3), "validation")
     assert again["map"] == pytest.approx(whole.steps[-1]["map"], abs=1e-4)
     assert set(evaluate({}, task, whole.checkpoint(3))) == set(again)
+
+
+@pytest.mark.parametrize("config", [DETR, YOLOS, RT_DETR], ids=["detr", "yolos", "rt_detr"])
+def test_a_detector_that_diverges_says_so(tmp_path, config):
+    wild = {**config, "learning_rate": 1e30, "epochs_per_step": 5}
+    with pytest.raises(TrainingError) as caught:
+        learn(wild, task_of(squares(tmp_path), "map", max_steps=1), Reports(tmp_path / "reports"))
+    assert caught.value.kind == "nan"
 
 
 def test_a_trained_detector_is_fitted_to_other_classes(tmp_path):
