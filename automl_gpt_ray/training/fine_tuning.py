@@ -10,15 +10,18 @@ from __future__ import annotations
 import logging
 import math
 import os
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from pickle import UnpicklingError  # only to catch what torch.load raises; nothing here pickles
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 import transformers
 from torch import nn
+from transformers.trainer import OPTIMIZER_NAME, SCHEDULER_NAME, TRAINER_STATE_NAME
 
 from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
@@ -66,12 +69,9 @@ def teach(lesson: Lesson, config: Config, task: TrainingTask, report: Report, re
         torch.set_num_threads(task.threads)
         callback = ReportCallback(lesson, config, task, report, state)
         trainer = _Trainer(lesson, config, _arguments(lesson, config, task, folder), callback)
-        try:
-            trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
-        except (OSError, KeyError, UnicodeDecodeError) as error:
-            if resume_from is None:
-                raise
-            raise TrainingError("error", f"`{resume_from}` cannot be gone on from: {shown(str(error))}") from error
+        if resume_from:
+            _check_complete(resume_from)
+        trainer.train(resume_from_checkpoint=str(resume_from) if resume_from else None)
 
 
 def updates_per_step(config: Config, examples: int) -> int:
@@ -139,7 +139,8 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **_: Any) -> Any:
         if self._lesson.loss is not None:
             return self._lesson.loss(model, inputs)
-        outputs = model(**inputs)
+        with _finite_boxes():
+            outputs = model(**inputs)
         return (outputs["loss"], outputs) if return_outputs else outputs["loss"]
 
     def _load_from_checkpoint(self, *_: Any, **__: Any) -> None:
@@ -149,9 +150,18 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
         renames when it saves (the attention and feed-forward layers of DETR, for one).
         """
 
+    def _load_optimizer_and_scheduler(self, checkpoint: str | None) -> None:
+        with _reading(checkpoint):
+            super()._load_optimizer_and_scheduler(checkpoint)
+
+    def _load_scaler(self, checkpoint: str | None) -> None:
+        with _reading(checkpoint):
+            super()._load_scaler(checkpoint)
+
     def _load_rng_state(self, checkpoint: str | None) -> None:
         # Its file holds what the first worker drew; several workers draw anew at each step.
-        super()._load_rng_state(checkpoint)
+        with _reading(checkpoint):
+            super()._load_rng_state(checkpoint)
         self._callback.draw()
 
     def evaluate(self, *_: Any, **__: Any) -> Scores:
@@ -165,6 +175,39 @@ class _Trainer(transformers.Trainer):  # type: ignore[misc]
             scores = self._lesson.score(self.model)
         self._callback.costs = clock.costs(weights_bytes(self.model))
         return scores
+
+
+@contextmanager
+def _reading(checkpoint: str | Path | None) -> Iterator[None]:
+    """Turn what the files of a damaged checkpoint raise as they are read into an error that names it."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except (OSError, ValueError, TypeError, LookupError, RuntimeError, EOFError, UnpicklingError) as error:
+        got = shown(str(error) or type(error).__name__)
+        raise TrainingError("error", f"`{checkpoint}` cannot be gone on from: {got}") from error
+
+
+def _check_complete(checkpoint: Path) -> None:
+    """Raise TrainingError where what `Trainer` goes on from is damaged, or lacks what it would silently do without."""
+    for name in (TRAINER_STATE_NAME, OPTIMIZER_NAME, SCHEDULER_NAME):
+        if not (checkpoint / name).is_file():
+            raise TrainingError("error", f"`{checkpoint}` cannot be gone on from: it has no {name}")
+    with _reading(checkpoint):
+        transformers.TrainerState.load_from_json(str(checkpoint / TRAINER_STATE_NAME))
+
+
+@contextmanager
+def _finite_boxes() -> Iterator[None]:
+    """Turn what detectors' losses say of boxes that became NaN into the error of a training that diverged."""
+    try:
+        yield
+    except ValueError as error:
+        # `boxes1` are the predicted ones; of many, the message shows a few, and NaN may not be among them.
+        if not re.search(r"\bnan\b|boxes1 must be", str(error)):
+            raise
+        raise TrainingError("nan", "the predicted boxes became NaN") from error
 
 
 class _Examples(torch.utils.data.Dataset[Any]):

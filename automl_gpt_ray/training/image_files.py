@@ -25,7 +25,7 @@ from automl_gpt_ray.training.fetch import unpacked
 Pixels = npt.NDArray[np.uint8]
 """Shape (images, height, width, channels), 0..255."""
 
-ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm"})
+ENDINGS = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".ppm", ".pgm", ".tif", ".tiff"})
 _IDX_UBYTE = 0x08
 _UNREADABLE = (OSError, ValueError, TypeError, AttributeError, SyntaxError, Image.DecompressionBombError)
 _MODES = {1: "L", 3: "RGB"}
@@ -115,6 +115,14 @@ def decode(encoded: Iterable[tuple[str, Any]], card: DataCard) -> Pixels:
     return pixels
 
 
+def in_mode(image: Any, mode: str) -> Any:
+    """Return an opened image in Pillow's mode `mode`, of 8 bits; grey ones of 16 bits keep their shades."""
+    if _deep(image):
+        # Pillow's own conversion of 16 bits would cut all above 255 off.
+        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
+    return image if image.mode == mode else image.convert(mode)
+
+
 def _common_shape(sources: Iterable[tuple[str, Any]]) -> tuple[int, int, int]:
     first, channels = None, 1
     for _, source in sources:
@@ -137,10 +145,7 @@ def _array(image: Any, height: int, width: int, channels: int) -> Pixels:
     mode = _MODES.get(channels)
     if mode is None:
         raise ValueError(f"images of {channels} channels cannot be decoded; `image_shape` must end in 1 or 3")
-    if image.mode.startswith("I"):
-        # Pillow's own conversion of 16 bits would cut all above 255 off.
-        image = Image.fromarray((np.asarray(image) >> 8).clip(0, 255).astype(np.uint8))
-    image = image if image.mode == mode else image.convert(mode)
+    image = in_mode(image, mode)
     if image.size != (width, height):
         image = image.resize((width, height), Image.Resampling.BILINEAR)
     array: Pixels = np.asarray(image, dtype=np.uint8)
@@ -148,7 +153,12 @@ def _array(image: Any, height: int, width: int, channels: int) -> Pixels:
 
 
 def _channels(image: Any) -> int:
-    return 1 if image.mode in ("1", "L", "I", "I;16", "F") else 3
+    return 1 if image.mode in ("1", "L", "F") or _deep(image) else 3
+
+
+def _deep(image: Any) -> bool:
+    """Return whether the image is grey of 16 bits, in either order of its bytes."""
+    return bool(image.mode.startswith("I"))
 
 
 def _idx(path: Path, card: DataCard, axes: int) -> Pixels:

@@ -129,7 +129,7 @@ def _corpus(card: DataCard, path: Path) -> Passages:
     empty = 0
     limit = csv.field_size_limit(sys.maxsize)  # of the whole process: set back below
     try:
-        for row in csv.reader(io.StringIO(fetch.unpacked(path).decode("utf-8")), delimiter="\t"):
+        for row in csv.reader(io.StringIO(_text(path)), delimiter="\t"):
             if row[:1] == ["id"]:
                 continue
             if len(row) != 3:
@@ -174,18 +174,25 @@ def _questions(card: DataCard, path: Path, split: str, passages: Passages) -> li
 
 
 def _entries(path: Path) -> list[Mapping[str, Any]]:
-    text = fetch.unpacked(path).decode("utf-8")
+    text = _text(path)
     if text.lstrip().startswith("["):
         entries: list[Mapping[str, Any]] = json.loads(text)
         return entries
-    return [json.loads(line) for line in text.splitlines() if line.strip()]
+    # Not `splitlines`: JSON may hold the line and paragraph separators of Unicode as they are.
+    return [json.loads(line) for line in text.split("\n") if line.strip()]
+
+
+def _text(path: Path) -> str:
+    # Some editors begin a file with a byte order mark.
+    return fetch.unpacked(path).decode("utf-8-sig")
 
 
 def _question(entry: Mapping[str, Any], passages: Passages) -> Question:
     def places(key: str) -> tuple[int, ...]:
-        return tuple(passages.row(c.get("title", ""), c["text"]) for c in entry.get(key, ()) if c["text"].strip())
+        return tuple(passages.row(c.get("title") or "", c["text"]) for c in entry.get(key, ()) if c["text"].strip())
 
-    answers = entry["answers"] if "answers" in entry else entry["answer"]
+    told = entry["answers"] if "answers" in entry else entry["answer"]
+    answers = [told] if isinstance(told, str) else told  # a text alone is one answer, not its letters
     positives = places("positive_ctxs")
     # A passage that answers the question is no wrong one, whatever the file says.
     right = {passages.twins[row] for row in positives}

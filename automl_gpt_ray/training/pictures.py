@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from automl_gpt_ray.errors import DataError, Problem, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training.augmentation import Normalisation, choice
+from automl_gpt_ray.training.image_files import in_mode
 from automl_gpt_ray.training.optimisation import bounded
 from automl_gpt_ray.training.scenes import Scene
 
@@ -112,7 +113,7 @@ class Pictures:
         down, across = self._size(scene)
         try:
             with Image.open(scene.path) as image:
-                resized = image.convert("RGB").resize((across, down), Image.Resampling.BILINEAR)
+                resized = in_mode(image, "RGB").resize((across, down), Image.Resampling.BILINEAR)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             raise DataError(
                 "data", [Problem(str(scene.path), "must be a readable picture", shown(str(error)))]

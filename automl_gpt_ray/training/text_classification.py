@@ -1,12 +1,15 @@
 """Text classification and regression: any `AutoModelForSequenceClassification`, by `transformers.Trainer`.
 
 One step is `epochs_per_step` epochs. Hot hyperparameters (learning rate, weight decay, dropout, ...) are
-obeyed from the next update on. A checkpoint is an ordinary folder of `transformers`, with its tokenizer.
+obeyed from the next update on. A checkpoint is an ordinary folder of `transformers`, with its tokenizer and
+the scale of its targets.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,12 +20,14 @@ from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification
 
 from automl_gpt_ray.cards import DataCard
+from automl_gpt_ray.errors import TrainingError, shown
 from automl_gpt_ray.records import Config
 from automl_gpt_ray.training import fine_tuning, tokenisation, transformer_models
 from automl_gpt_ray.training.lesson import Lesson
 from automl_gpt_ray.training.optimisation import number
 from automl_gpt_ray.training.scores import Floats, reported, scores
 from automl_gpt_ray.training.steps import Report, check_objective, read_state
+from automl_gpt_ray.training.targets import TargetScale
 from automl_gpt_ray.training.task import TrainingTask, by_workers
 from automl_gpt_ray.training.texts import Texts, load_texts
 
@@ -33,6 +38,7 @@ AUTO = AutoModelForSequenceClassification
 """What makes a model of this task."""
 
 _SCORING_BATCH = 128
+_TARGETS_FILE = "targets.json"
 Tokens = dict[str, Any]
 
 
@@ -73,14 +79,17 @@ def learn(config: Config, task: TrainingTask, report: Report, resume_from: Path 
         described = transformer_models.describe(config, names, _settings(config, task.data, tokenizer))
         limit = tokenisation.length_limit(config, tokenizer, described)
         model = transformer_models.build(AUTO, config, described, task.seed, resume_from)
-        examples, cut = _examples(tokenizer, fitted, limit)
+        scale = _scale_in(resume_from) if resume_from else TargetScale.of(task.data, fitted.labels)
+        examples, cut = _examples(tokenizer, replace(fitted, labels=scale.taught(fitted.labels)), limit)
         held, _ = _examples(tokenizer, found["validation"], limit)
     lesson = Lesson(
         model=model,
         examples=examples,
         collate=partial(_batch, tokenizer),
-        score=lambda model: scores(task.data, found["validation"].labels, _predict(model, tokenizer, held, task.data)),
-        save=tokenizer.save_pretrained,
+        score=lambda model: scores(
+            task.data, found["validation"].labels, scale.told(_predict(model, tokenizer, held, task.data))
+        ),
+        save=partial(_save, tokenizer, scale),
         loss=partial(_loss, config, task.data),
         bound=names | tokenisation.CHOICES,
         constants={"truncated": cut},
@@ -109,8 +118,25 @@ def evaluate(config: Config, task: TrainingTask, checkpoint_dir: str | Path, spl
         tokenizer = tokenisation.reload_tokenizer(folder)
         texts = load_texts(task.data, (split,), task.seed)[split]
         examples, _ = _examples(tokenizer, texts, tokenisation.length_limit(trained, tokenizer, model.config))
+        scale = _scale_in(folder)
         with torch.inference_mode():
-            return scores(task.data, texts.labels, _predict(model, tokenizer, examples, task.data))
+            return scores(task.data, texts.labels, scale.told(_predict(model, tokenizer, examples, task.data)))
+
+
+def _save(tokenizer: Any, scale: TargetScale, folder: Path) -> None:
+    tokenizer.save_pretrained(folder)
+    (folder / _TARGETS_FILE).write_text(json.dumps(asdict(scale)), encoding="utf-8")
+
+
+def _scale_in(folder: Path) -> TargetScale:
+    """Return the scale that a checkpoint was taught on; one from before there were scales has the data's own."""
+    path = folder / _TARGETS_FILE
+    if not path.exists():
+        return TargetScale()
+    try:
+        return TargetScale(**json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise TrainingError("error", f"`{folder}` holds no readable {_TARGETS_FILE}: {shown(str(error))}") from error
 
 
 def _tokenizer(config: Config, texts: Texts, resume_from: Path | None) -> Any:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from automl_gpt_ray.errors import SpaceError
+from automl_gpt_ray.errors import SpaceError, TrainingError
 from automl_gpt_ray.training import (
     fine_tuning,
     image_transformer,
@@ -104,6 +104,39 @@ def test_a_last_batch_of_one_is_left_out(tmp_path):
     trainer.learn(one, task, reports)
     assert fine_tuning.updates_per_step(one, images) == 1
     assert [step["step"] for step in reports.steps] == [1, 2]
+
+
+def test_a_damaged_checkpoint_is_named_and_not_gone_on_from(tmp_path):
+    trainer, config, task = cases(tmp_path)["text"]
+    whole = Reports(tmp_path / "whole")
+    trainer.learn(config, task, whole)
+    for name in ("trainer_state.json", "optimizer.pt", "scheduler.pt", "rng_state.pth"):
+        file = whole.checkpoint(1) / name
+        content = file.read_bytes()
+        for damaged in (content[: len(content) // 2], content[:9], b""):
+            file.write_bytes(damaged)
+            with pytest.raises(TrainingError, match="step-1` cannot be gone on from"):
+                trainer.learn(config, task, Reports(tmp_path / "rest"), whole.checkpoint(1))
+        if name != "rng_state.pth":  # several workers have others
+            file.unlink()
+            with pytest.raises(TrainingError, match=f"it has no {name}"):
+                trainer.learn(config, task, Reports(tmp_path / "rest"), whole.checkpoint(1))
+        file.write_bytes(content)
+    rest = Reports(tmp_path / "rest")
+    trainer.learn(config, task, rest, whole.checkpoint(1))
+    assert rest.curve == whole.curve[1:]
+
+
+def test_a_report_that_fails_is_not_blamed_on_the_checkpoint(tmp_path):
+    trainer, config, task = cases(tmp_path)["text"]
+    whole = Reports(tmp_path / "whole")
+    trainer.learn(config, task, whole)
+
+    def fail(metrics, folder):
+        raise OSError("no space left")
+
+    with pytest.raises(OSError, match="no space left"):
+        trainer.learn(config, task, fail, whole.checkpoint(1))
 
 
 def test_a_finished_training_is_not_gone_on_with(tmp_path):

@@ -67,13 +67,14 @@ def test_one_grey_picture_takes_no_colour_from_the_others(folder_card, tmp_path)
     assert any((image[0, 0] == (250, 0, 0)).all() for found in pixels.values() for image in found.pixels)
 
 
-def test_sixteen_bits_keep_their_shades(tmp_path):
+@pytest.mark.parametrize("ending", [".png", ".tif", ".TIFF"])
+def test_sixteen_bits_keep_their_shades(tmp_path, ending):
     (tmp_path / "train" / "dark").mkdir(parents=True)
     (tmp_path / "train" / "light").mkdir()
     shades = np.arange(0, 2**16, 2**12, dtype=np.uint16).reshape(4, 4)
     for name in ("dark", "light"):
         for i in range(5):
-            Image.fromarray(shades).save(tmp_path / "train" / name / f"{i}.png")
+            Image.fromarray(shades).save(tmp_path / "train" / name / f"{i}{ending}")
     card = image_card(load={"format": "image_folder", "path": str(tmp_path)})
     pixels = load_images(card, ("train",), seed=0)["train"].pixels
     assert pixels[0].ravel().tolist() == list(range(0, 256, 16))

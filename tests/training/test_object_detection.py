@@ -9,7 +9,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from automl_gpt_ray.cards import load_data_card
-from automl_gpt_ray.errors import DataError, JobError, SpaceError
+from automl_gpt_ray.errors import DataError, JobError, SpaceError, TrainingError
 from automl_gpt_ray.training.average_precision import Detections, average_precision
 from automl_gpt_ray.training.data_check import check_data
 from automl_gpt_ray.training.object_detection import evaluate, learn
@@ -122,6 +122,14 @@ def test_detectors_train_and_go_on_as_if_uninterrupted(tmp_path, config):
     assert set(evaluate({}, task, whole.checkpoint(3))) == set(again)
 
 
+@pytest.mark.parametrize("config", [DETR, YOLOS, RT_DETR], ids=["detr", "yolos", "rt_detr"])
+def test_a_detector_that_diverges_says_so(tmp_path, config):
+    wild = {**config, "learning_rate": 1e30, "epochs_per_step": 5}
+    with pytest.raises(TrainingError) as caught:
+        learn(wild, task_of(squares(tmp_path), "map", max_steps=1), Reports(tmp_path / "reports"))
+    assert caught.value.kind == "nan"
+
+
 def test_a_trained_detector_is_fitted_to_other_classes(tmp_path):
     card = squares(tmp_path)
     first, second = Reports(tmp_path / "first"), Reports(tmp_path / "second")
@@ -213,6 +221,18 @@ def test_augmented_boxes_stay_on_their_squares(tmp_path, kind):
                 float((scenes[i].boxes[-1, 0] + scenes[i].boxes[-1, 2] / 2) / 40), abs=1e-4
             )
     assert moved > 5
+
+
+def test_pictures_of_sixteen_bits_keep_their_shades(tmp_path):
+    card = squares(tmp_path)
+    shades = np.linspace(0, 2**16 - 1, 30 * 40).astype(np.uint16).reshape(30, 40)
+    for path in (tmp_path / "pictures").iterdir():
+        Image.fromarray(shades).save(path)
+    scenes = load_scenes(card, ("train",), 0)["train"]
+    seen = Pictures({"resize": 32, "normalisation": "unit"}, masked=True).batch(scenes[:1], training=False)
+    values = seen["pixel_values"][0]
+    assert (values[0] == values[2]).all()
+    assert values.mean() == pytest.approx(0.5, abs=0.02)
 
 
 def test_boxes_outside_are_clipped_or_skipped_and_counted(tmp_path, caplog):

@@ -246,6 +246,21 @@ def test_nq_opens_own_lines_are_judged_by_answers(tmp_path):
     assert found["bm25_answer_at_1"] == 1.0
 
 
+def test_files_as_people_write_them(tmp_path):
+    def without_title(rows, sets):
+        sets["train"][0]["positive_ctxs"] = [{"title": None, "text": "Not in the corpus."}]
+
+    card = write(tmp_path, without_title)
+    mark, corpus, asked = "\ufeff", tmp_path / "passages.tsv.gz", "who\u2028is he"
+    corpus.write_bytes(gzip.compress(mark.encode() + gzip.decompress(corpus.read_bytes())))
+    line = json.dumps({"question": asked, "answer": "Barack Obama"}, ensure_ascii=False)
+    (tmp_path / "test.json").write_bytes(f"{mark}{line}\r\n{line}\r\n".encode())
+    passages, found = load_questions(card, ("train", "test"), 0)
+    assert passages.titles[0] == "Red River"
+    assert passages.titles[-1] == ""
+    assert [(question.text, question.answers) for question in found["test"]] == [(asked, ("Barack Obama",))] * 2
+
+
 def test_bad_files_are_data_errors(tmp_path):
     def no_text(rows, sets):
         sets["train"][0]["positive_ctxs"] = [{"title": "x"}]

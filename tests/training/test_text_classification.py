@@ -206,6 +206,40 @@ def test_pairs_and_targets(tmp_path):
     assert reports.steps[-1]["rmse"] < reports.steps[0]["rmse"]
 
 
+def valued(folder, centre, spread):
+    """Texts whose words add up to their target, and their card."""
+    worth = {"fine": 1.0, "grand": 2.0, "lovely": 3.0, "poor": -1.0, "weak": -2.0, "dreadful": -3.0}
+    frame = sentences()
+    sums = frame["text"].map(lambda text: sum(worth.get(word, 0.0) for word in text.split()))
+    folder.mkdir()
+    kind = {"task": "regression", "metric": "r2", "label_space": {"column": "label"}}
+    return text_card(folder, frame.assign(label=centre + spread * sums), **kind)
+
+
+def test_targets_of_any_unit_are_learnt_alike_and_gone_on_with(tmp_path):
+    plain, far, rest = (Reports(tmp_path / name) for name in ("plain", "far", "rest"))
+    learn(TINY, task_of(valued(tmp_path / "z", 0.0, 1.0), "r2", max_steps=6), plain)
+    task = task_of(valued(tmp_path / "y", 1e5, 1e4), "r2", max_steps=6)
+    learn(TINY, task, far)
+    assert plain.steps[-1]["r2"] > 0.8
+    assert far.steps[-1]["r2"] == pytest.approx(plain.steps[-1]["r2"], abs=0.02)
+    learn(TINY, task, rest, far.checkpoint(4))
+    # But for the last bits of sums, which hang on where in memory the weights lie.
+    assert [step["rmse"] for step in rest.steps] == pytest.approx([step["rmse"] for step in far.steps[4:]], rel=1e-6)
+    assert evaluate({}, task, far.checkpoint(6), "validation")["r2"] == pytest.approx(far.steps[-1]["r2"], abs=1e-5)
+
+
+def test_a_checkpoint_without_a_scale_predicts_in_the_datas_unit(tmp_path):
+    reports, task = Reports(tmp_path / "reports"), task_of(valued(tmp_path / "y", 1e5, 1e4), "r2", max_steps=1)
+    learn(TINY, task, reports)
+    scale = reports.checkpoint(1) / "targets.json"
+    scale.write_text("{", encoding="utf-8")
+    with pytest.raises(TrainingError, match="no readable targets"):
+        evaluate({}, task, reports.checkpoint(1))
+    scale.unlink()
+    assert evaluate({}, task, reports.checkpoint(1))["mae"] == pytest.approx(1e5, rel=0.5)
+
+
 def test_examples_without_text_are_left_out_and_counted(tmp_path, caplog):
     frame = sentences()
     frame.loc[:9, "text"] = ""
