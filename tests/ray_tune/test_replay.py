@@ -95,6 +95,6 @@ def test_a_changed_outcome_is_found(folder, tmp_path):
 
 def test_no_run_there_is_one_message(tmp_path):
     code, out, err = offline(tmp_path)
-    assert (code, out) == (1, "")
-    assert "cannot read the journal" in err
+    assert (code, out) == (2, "")
+    assert "must be the folder of a run, or its journal" in err
     assert "Traceback" not in err
