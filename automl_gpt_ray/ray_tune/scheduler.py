@@ -135,9 +135,11 @@ class ReviewScheduler(FIFOScheduler):
         """Return the paused trial that is due a free worker, or a pending trial."""
         desk, trials = self._desk, tune_controller.get_trials()
         pending = next((trial for trial in trials if trial.status == Trial.PENDING), None)
-        if desk is None or desk.steering is None or pending is not None or not free_slots(desk):
+        if desk is None or desk.steering is None or pending is not None:
             return pending
         paused = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PAUSED]
+        if (left := _left_behind(desk, paused)) is not None or not free_slots(desk):
+            return left
         if self._revising is not None and (revised := self._revising.due(paused)):
             return revised
         choice = desk.steering.next()
@@ -199,6 +201,15 @@ class ReviewScheduler(FIFOScheduler):
             return lambda: slots
         needed = _resources(trial)
         return lambda: fitting(needed)
+
+
+def _left_behind(desk: Desk, paused: list[Trial]) -> Trial | None:
+    """Return a trial that was resumed and that Ray still holds as paused, as its old actor had not gone yet.
+
+    Ray forgets what it was told then; unless told again, the trial would hold its slot for ever.
+    """
+    known = ((trial, desk.book.trial(trial.trial_id)) for trial in paused)
+    return next((trial for trial, record in known if record and record.state is TrialState.RUNNING), None)
 
 
 def free_slots(desk: Desk) -> int:

@@ -9,7 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
-from automl_gpt_ray.events import TrialEnded
+from automl_gpt_ray.events import TrialEnded, TrialResumed
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialState
@@ -101,3 +101,13 @@ def test_a_trial_that_had_ended_and_waits_again_does_not_keep_the_run_from_its_e
             search.on_trial_complete(chosen.trial_id, result(STEPS))
     assert {trial.status for trial in controller.trials} == {Trial.TERMINATED}
     assert [t.state for t in search.book.history().trials][::3] == [TrialState.COMPLETED, TrialState.STOPPED]
+
+
+def test_a_trial_that_ray_could_not_resume_yet_is_given_to_it_again(search):
+    scheduler, controller = restored(search, [(TrialState.PAUSED, 2)] * 3, Trial.PAUSED)
+    trial = controller.trials[1]
+    search.book.record(TrialResumed("t1", "it promises most"))
+    # Its old actor is still there: Ray leaves it paused, and tells nobody.
+    assert [scheduler.choose_trial_to_run(controller) for _ in range(3)] == [trial] * 3
+    trial.status = Trial.RUNNING
+    assert scheduler.choose_trial_to_run(controller) is not trial
