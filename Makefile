@@ -21,9 +21,9 @@ demo: $(READY)
 	$(BIN)/automl-gpt-ray demo
 
 # A test that kills nodes, drivers and servers may meet a machine that stands still at the wrong moment: what fails is
-# run once more, and named in the summary (R) where that passed. What fails twice fails. Tests with a cluster run one
-# after the other, for they share it; the others beside them, for a cluster is mostly waited for.
-PYTEST := AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 1 -rfERs -p no:cacheprovider
+# run again, twice at most, and named in the summary (R) where that passed. Tests with a cluster run one after the other,
+# for they share it; the others beside them, for a cluster is mostly waited for.
+PYTEST := AUTOML_GPT_RAY_S3_PYTHON=$(S3)/bin/python $(BIN)/python -m pytest --reruns 2 -rfERs -p no:cacheprovider
 
 test: lint
 	-$(MAKE) s3
