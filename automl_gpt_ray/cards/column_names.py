@@ -8,6 +8,9 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from pathlib import Path
+
+from automl_gpt_ray.errors import CardError, Problem, shown
 
 _INDEX = re.compile(r"(__index_level_\d+__)?")
 
@@ -15,6 +18,12 @@ _INDEX = re.compile(r"(__index_level_\d+__)?")
 def repeated(names: Iterable[str]) -> list[str]:
     """Return the names that stand there more than once."""
     return [name for name, count in Counter(names).items() if count > 1]
+
+
+def check_distinct(file: Path, names: Iterable[str]) -> None:
+    """Raise CardError where the columns of `file` share a name."""
+    if twice := repeated(names):
+        raise CardError(str(file), [Problem("columns", "names must differ", shown(twice[0]), "rename one of them")])
 
 
 def is_saved_index(name: str) -> bool:

@@ -16,9 +16,9 @@ from typing import IO, Any, cast
 import pyarrow as pa
 from pyarrow import csv as arrow_csv
 
-from automl_gpt_ray.cards.column_names import repeated
+from automl_gpt_ray.cards.column_names import check_distinct
 from automl_gpt_ray.cards.number_text import style_of
-from automl_gpt_ray.errors import CardError, Problem, shown
+from automl_gpt_ray.errors import CardError, Problem
 
 # Enough for the header of a wide table; of the rows below it, these many.
 _SAMPLE = 1024 * 1024
@@ -51,7 +51,7 @@ class CsvFile:
         self.has_header = _is_header(rows, label)
         first = rows[0] if rows else []
         self.names = first if self.has_header else [f"column_{i + 1}" for i in range(len(first))]
-        self._check_names()
+        check_distinct(self.path, self.names)
         even = [row for row in rows[int(self.has_header) :] if len(row) == len(first)]
         self.style = style_of(zip(*even, strict=True), self._separator)
 
@@ -101,10 +101,6 @@ class CsvFile:
             raise self._problem(
                 "(file)", "must be CSV", str(error), "correct the file, or save it as parquet"
             ) from None
-
-    def _check_names(self) -> None:
-        if twice := repeated(self.names):
-            raise self._problem("columns", "names must differ", shown(twice[0]), "rename one of them")
 
     def _problem(self, field: str, rule: str, got: str, remedy: str) -> CardError:
         return CardError(str(self.path), [Problem(field, rule, got, remedy)])

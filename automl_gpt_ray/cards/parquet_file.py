@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import parquet
 
-from automl_gpt_ray.cards.column_names import repeated
+from automl_gpt_ray.cards.column_names import check_distinct
 from automl_gpt_ray.cards.column_tally import is_binary
-from automl_gpt_ray.errors import CardError, Problem, shown
+from automl_gpt_ray.errors import CardError, Problem
 
 _ROWS = 16_384
 _IMAGES_SEEN = 32
@@ -39,7 +39,7 @@ class ParquetFile:
         try:
             self._file = parquet.ParquetFile(path)
             self.names: list[str] = list(self._file.schema_arrow.names)
-            self._check_names()
+            check_distinct(path, self.names)
             self.image_column, samples = self._find_images()
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
@@ -56,11 +56,6 @@ class ParquetFile:
             yield from self._file.iter_batches(batch_size=_ROWS, columns=names, use_threads=False)
         except (pa.ArrowException, OSError) as error:
             raise self._unreadable(error) from None
-
-    def _check_names(self) -> None:
-        if twice := repeated(self.names):
-            problem = Problem("columns", "names must differ", shown(twice[0]), "rename one of them")
-            raise CardError(str(self.path), [problem])
 
     def _find_images(self) -> tuple[str | None, list[bytes]]:
         for field in self._file.schema_arrow:
