@@ -126,6 +126,11 @@ def test_two_writers_of_one_store_lose_nothing(server):
     assert {info.base_name[:1] for info in Place.at(uri).list()} == {"a", "b", "s"}  # and no draft
 
 
+def below(folder):
+    """Where runs lie in the bucket: of one test each, and of one try at it."""
+    return f"{folder.name}/runs"
+
+
 def job_file(folder, server, **values):
     card = gated_card("gated:train", gated.STEPS, folder / "gate", gated.FREE)
     job = {
@@ -137,7 +142,7 @@ def job_file(folder, server, **values):
         "max_concurrent": 2,
         "reuse_actors": True,
         "scheduler": {"type": "none"},
-        "storage_path": server.uri("runs", **ONE_REQUEST),
+        "storage_path": server.uri(below(folder), **ONE_REQUEST),
         **values,
     }
     path = folder / "job.yaml"
@@ -150,6 +155,8 @@ def machine(folder, experience="off"):
     folder.mkdir()
     path = os.pathsep.join([str(TESTS.parent), str(TESTS), os.environ.get("PYTHONPATH", "")])
     told = {"TMPDIR": str(folder), "PYTHONPATH": path, "RAY_USAGE_STATS_ENABLED": "0"}
+    # By itself Ray waits nineteen times as long as a snapshot took: minutes, on a busy machine.
+    told["TUNE_GLOBAL_CHECKPOINT_S"] = "1"
     return {**os.environ, **told, "AUTOML_GPT_RAY_EXPERIENCE": experience}
 
 
@@ -164,16 +171,24 @@ def trials(journal):
 
 def well_kept(server, folder):
     """The run, once the bucket tells of a finished trial and of checkpoints of both that are under way."""
-    kept = Place.at(server.uri("runs", **ONE_REQUEST))
+    kept = Place.at(server.uri(below(folder), **ONE_REQUEST))
     names = [info.base_name for info in kept.list() if info.base_name.startswith("bucketed")]
     if not names:
         return None
     run = kept / names[0]
     journal = max((place.read(name) or b"" for place, name in ((run, FILE_NAME), (run / "ray", COPY))), key=len)
     (folder / "seen.jsonl").write_bytes(journal)
-    ended = [trial for trial in trials(folder / "seen.jsonl").values() if trial.state.ended] if journal else []
-    known = [_CHECKPOINT.findall(_text(data)) for trial, data in _snapshot(run / "ray") or () if not _over(trial)]
-    return run if ended and [bool(found) for found in known] == [True, True] else None
+    told = trials(folder / "seen.jsonl") if journal else {}
+    under_way = {trial.id for trial in told.values() if not trial.state.ended}
+    checkpoints = {
+        trial["trial_id"]: _CHECKPOINT.findall(_text(data))
+        for trial, data in _snapshot(run / "ray") or ()
+        if not _over(trial)
+    }
+    # A snapshot may be older than the journal: what it does not know yet could not go on.
+    waiting = all("checkpoint_000001" in names for names in checkpoints.values())
+    agreed = len(under_way) == 2 and under_way == checkpoints.keys() and waiting
+    return run if len(told) > 2 and agreed else None
 
 
 def _over(trial):
@@ -238,7 +253,7 @@ def check_results(server, run, folder, tmp_path):
     (page,) = write_reports(folder)
     assert outcome.best_trial in page.read_text()
     assert load_outcome(brought_to(run, tmp_path / "fourth")) == outcome
-    assert len(ExperienceStore(server.uri("runs/experience")).ids()) == 1
+    assert len(ExperienceStore(server.uri(f"{below(tmp_path)}/experience")).ids()) == 1
 
 
 def brought_to(run, folder):

@@ -10,7 +10,7 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from pyarrow import fs
@@ -46,23 +46,36 @@ def mend_checkpoints(folder: Place, newest: Callable[[str], str | None]) -> list
 
     Args:
         folder: Of the experiment; each trial's folder in it is `trial_<id>`.
-        newest: Trial id to its newest checkpoint that is whole, by its path in the same storage, or None.
+        newest: Trial id to the newest checkpoint that the journal knows and that is whole, by its path in the same
+            storage, or None. A journal brought from a bucket may be older than what lies there.
 
     Returns:
         The ids of the trials that were helped.
     """
     mended = []
     for trial, metadata in _snapshot(folder) or ():
-        found, wanted = newest(str(trial["trial_id"])), set(_CHECKPOINT.findall(_text(metadata)))
+        wanted = set(_CHECKPOINT.findall(_text(metadata)))
         kept = folder / f"trial_{trial['trial_id']}"
-        missing = [place for name in wanted if not (place := kept / name).exists()]
-        if _status(trial) in _ENDED or found is None or not missing:
+        missing = {name: place for name in wanted if not (place := kept / name).exists()}
+        if _status(trial) in _ENDED or not missing:
             continue
-        for place in missing:
+        found = newest(str(trial["trial_id"]))
+        if found is None or PurePath(found).name < max(missing):
+            found = _next(kept, max(missing)) or found
+        if found is None:
+            continue
+        for place in missing.values():
             place.files.create_dir(place.path, recursive=True)
             fs.copy_files(found, place.path, source_filesystem=place.files, destination_filesystem=place.files)
         mended.append(str(trial["trial_id"]))
     return mended
+
+
+def _next(kept: Place, deleted: str) -> str | None:
+    """Return the first checkpoint after one that Ray has deleted: it deletes none before the next is there, whole."""
+    names = (info.base_name for info in kept.list() if _CHECKPOINT.fullmatch(info.base_name))
+    found = min((name for name in names if name > deleted), default=None)
+    return None if found is None else (kept / found).path
 
 
 def _text(metadata: Mapping[str, Any]) -> str:
