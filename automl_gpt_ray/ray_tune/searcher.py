@@ -56,20 +56,17 @@ UNKNOWN_STEPS = 100  # Tune's own word for "no limit known": a run whose trials'
 class LLMSearch(Searcher):
     """A Ray Tune searcher in which a language model, Optuna and local moves share the trials.
 
-    Without `llm`: the classical optimiser and local moves. The first trial is the default configuration.
-
     Args:
-        llm: The language model.
+        llm: The language model; without it the classical optimiser and local moves share the trials.
         model_card: Gives the search space, its default and what the model is. Leave `param_space` empty.
         data_card: What the data is.
         request: Evaluation metrics, constraints, additional requests.
-        default: The default configuration for a `param_space`; else the centre of each range.
+        default: The first trial's configuration, for a `param_space`; by default the centre of each range.
         metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
         max_steps: Steps of a full training; by default from `RunConfig(stop=...)`, else the Model Card's.
         step_key: Result key that counts steps; by default what `stop` limits, else `step`, else `training_iteration`.
         sampler: The classical optimiser: `tpe`, `gp` or `random`.
-        max_prompt_tokens: Most tokens of a prompt, estimated before it is sent; None for no limit.
-        mixture: Advisors of your own instead of the usual team; needs `model_card`.
+        max_prompt_tokens: Most in a prompt, as estimated. `mixture`: Advisors of your own; needs `model_card`.
         budget: What the run may use (see `StopAtBudget`); by default Ray's `num_samples` and `time_budget_s`.
         outages: What is done while the language model cannot be asked.
         priors: Source to its first share of the trials. `gpus`: Of each trial, for a budget of GPU-hours.
@@ -260,13 +257,17 @@ class LLMSearch(Searcher):
         """What is being tuned, as the advisors are told.
 
         Raises:
-            JobError: The search space, the metric or its direction is not known.
+            JobError: The search space, the metric, its direction or, where trials are steered, max_steps is not known.
         """
         if self._space is None or not self._metric or not self._mode:
             missing = "param_space" if self._space is None else "mode" if self._metric else "metric"
             remedy = "give the Tuner a `param_space`, else LLMSearch a Model Card, `metric` and `mode`: Ray will not"
             raise JobError("LLMSearch", [Problem(missing, "must be known before the first trial", "", remedy)])
         model = self._model_card
+        if self.rule and model is None and not self._max_steps:
+            rule = "must be known for `ReviewScheduler`, which asks what a trial promises for its last step"
+            remedy = "say `LLMSearch(max_steps=...)` or `RunConfig(stop={'training_iteration': ...})`"
+            raise JobError("LLMSearch", [Problem("max_steps", rule, "", remedy)])
         return Brief(
             space=self._space,
             objective=Objective(str(self._metric), "min" if self._mode == "min" else "max"),

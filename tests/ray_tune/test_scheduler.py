@@ -9,6 +9,7 @@ from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
 
+from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import TrialEnded, TrialResumed
 from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
@@ -61,6 +62,16 @@ def test_steps_are_counted_in_the_unit_in_which_the_run_limits_them(tmp_path, st
     assert told == [TrialScheduler.CONTINUE, TrialScheduler.CONTINUE, TrialScheduler.STOP]
     assert [o.step for o in search.book.trial("t0").observations] == [unit, 2 * unit, 3 * unit]
     search.close()
+
+
+def test_a_length_that_nobody_stated_is_one_clear_error(tmp_path):
+    search = LLMSearch(journal=tmp_path)
+    search.set_search_properties("score", "min", {"lr": tune.uniform(0, 1)}, stop={"score": 0.1}, num_samples=1)
+    ReviewScheduler(search)
+    with pytest.raises(JobError, match="`max_steps`: must be known for `ReviewScheduler`") as caught:
+        search.suggest("t0")
+    assert "stop={'training_iteration': ...}" in str(caught.value)
+    assert list(tmp_path.iterdir()) == []
 
 
 def restored(search, ended, status):

@@ -150,7 +150,7 @@ def test_restore_falls_back_on_the_journal_in_the_snapshot(search, tmp_path, mon
 
 @pytest.mark.parametrize("steered", [False, True])
 def test_a_tiny_space_ends_the_run(tmp_path, steered):
-    search = LLMSearch(journal=tmp_path)
+    search = LLMSearch(journal=tmp_path, max_steps=3 if steered else None)
     search.set_search_properties("loss", "min", {"a": tune.choice([1, 2]), "b": tune.choice(["x", "y"])})
     if steered:  # a steered run waits for proposals, and here none comes any more
         search.share(SteeringRule(audit=0.0))
