@@ -22,6 +22,10 @@ METRICS = ("map", "map_50", "map_75", "map_small", "map_medium", "map_large", "r
 _PLACES = (0, 1, 2, 3, 4, 5, 8)  # of `METRICS` in COCOeval.stats
 
 
+_SIZES = {"map_small": (0.0, 32.0**2), "map_medium": (32.0**2, 96.0**2), "map_large": (96.0**2, float("inf"))}
+"""Areas of the objects that a metric is about, in pixels; the others are about objects of all sizes."""
+
+
 @dataclass(frozen=True)
 class Detections:
     """What a model found in one scene.
@@ -63,6 +67,12 @@ def average_precision(scenes: Sequence[Scene], found: Sequence[Detections]) -> d
     # -1 says that there is no such object.
     values = [float(evaluation.stats[place]) for place in _PLACES]
     return {name: value if value >= 0 else float("nan") for name, value in zip(METRICS, values, strict=True)}
+
+
+def is_defined(metric: str, scenes: Sequence[Scene]) -> bool:
+    """Return whether scenes hold an object that a metric in `METRICS` is about; without one it is NaN for anybody."""
+    low, high = _SIZES.get(metric, (0.0, float("inf")))
+    return any(bool(((s.areas >= low) & (s.areas <= high) & ~s.crowd).any()) for s in scenes)
 
 
 def _results(scene: Scene, found: Detections) -> list[dict[str, Any]]:

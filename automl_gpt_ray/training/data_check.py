@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 
@@ -70,10 +70,13 @@ def _read(card: DataCard, seed: int, wanted: tuple[str, ...], metric: str | None
 
 def _lengths(card: DataCard, seed: int, wanted: tuple[str, ...], metric: str | None) -> dict[str, int]:
     if card.task == "object_detection":
+        from automl_gpt_ray.training.average_precision import METRICS, is_defined
         from automl_gpt_ray.training.scenes import check_pictures, load_scenes  # as below
 
         scenes = load_scenes(card, wanted, seed)
         check_pictures(card, scenes)
+        if metric in METRICS and not is_defined(metric, scenes["validation"]):
+            _no_value(card, metric, f"no object that it is about in {len(scenes['validation'])} pictures")
         return {split: len(found) for split, found in scenes.items()}
     if card.task == "retrieval":
         from automl_gpt_ray.training.passages import load_questions
@@ -105,7 +108,10 @@ def _check_scored(card: DataCard, labels: Any, metric: str) -> None:
 
     perfect = labels if card.task == "regression" else np.eye(len(card.label_space.classes))[labels]
     if math.isnan(scores(card, labels, perfect).get(metric, 0.0)):
-        rule = f"`{metric}` must be defined on it: labels of one kind alone give it no value"
-        kinds = f"{len(np.unique(labels))} kind of label in {len(labels)} examples"
-        remedy = "hold out more or other examples (`validation_share`), or name another metric"
-        raise DataError(card.name, [Problem("validation", rule, kinds, remedy)])
+        _no_value(card, metric, f"{len(np.unique(labels))} kind of label in {len(labels)} examples")
+
+
+def _no_value(card: DataCard, metric: str, got: str) -> NoReturn:
+    rule = f"`{metric}` must have a value on it"
+    remedy = "hold out more or other examples (`validation_share`), or name another metric"
+    raise DataError(card.name, [Problem("validation", rule, got, remedy)])

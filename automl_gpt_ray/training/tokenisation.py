@@ -5,6 +5,7 @@ Knows texts and tokens; no labels and no model.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -97,6 +98,10 @@ def reload_tokenizer(folder: Path) -> Any:
         raise TrainingError("error", f"`{folder}` holds no readable tokenizer: {shown(str(error))}") from error
 
 
+_COUNTED_FROM_PADDING = re.compile(r"(xlm-)?roberta.*|camembert|data2vec-text|ibert|longformer|luke|mpnet|xmod")
+"""Types of models that count positions from that after their padding token's: RoBERTa's 514 hold 512 tokens."""
+
+
 def length_limit(config: Config, tokenizer: Any, described: Any) -> int:
     """Return the `max_length` of `config` in tokens.
 
@@ -105,6 +110,8 @@ def length_limit(config: Config, tokenizer: Any, described: Any) -> int:
     """
     wanted = int(bounded(config, "max_length", DEFAULT_LENGTH, 4))
     positions = int(getattr(described, "max_position_embeddings", None) or 0)
+    if positions > 0 and _COUNTED_FROM_PADDING.fullmatch(getattr(described, "model_type", "")):
+        positions -= 1 + max(1, getattr(described, "pad_token_id", None) or 1)  # MPNet takes 1, whatever it is told
     limit = min(int(tokenizer.model_max_length), positions if positions > 0 else wanted)  # XLNet says -1: no limit
     if wanted > limit:
         rule = f"must not exceed the {limit} tokens that the model takes"

@@ -293,6 +293,30 @@ def test_bad_pictures_and_annotations_are_data_errors(tmp_path):
         check_data(card)
 
 
+@pytest.mark.parametrize(("metric", "fine"), [("map", True), ("map_small", True), ("map_large", False)])
+def test_a_metric_about_objects_that_are_not_there_is_refused_ahead(tmp_path, metric, fine):
+    card = squares(tmp_path)  # of 8 to 14 pixels
+    validation = load_scenes(card, ("validation",), 0)["validation"]
+    perfect = [Detections(s.boxes, s.labels, np.ones(len(s.boxes))) for s in validation]
+    assert (average_precision(validation, perfect)[metric] == pytest.approx(1.0)) is fine
+    if fine:
+        assert check_data(card, 0, metric)
+        return
+    with pytest.raises(DataError, match="`map_large` must have a value on it"):
+        check_data(card, 0, metric)
+
+
+def test_validation_without_an_object_is_refused_ahead(tmp_path):
+    held_out = {scene.number for scene in load_scenes(squares(tmp_path), ("validation",), 0)["validation"]}
+
+    def crowded(content):
+        for box in content["annotations"]:
+            box["iscrowd"] = int(box["image_id"] in held_out)
+
+    with pytest.raises(DataError, match=r"no object that it is about in \d pictures"):
+        check_data(squares(tmp_path, change=crowded), 0, "map")
+
+
 def test_what_cannot_be_trained_is_refused(tmp_path):
     card = squares(tmp_path)
     with pytest.raises(DataError, match="train_annotations"):

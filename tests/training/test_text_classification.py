@@ -1,5 +1,6 @@
 import logging
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -170,6 +171,18 @@ def test_what_a_checkpoint_is_bound_to_cannot_change(card, tmp_path):
 def test_what_the_trainer_would_not_obey_is_refused(card, tmp_path, change, expected):
     with pytest.raises(SpaceError, match=expected):
         learn({**TINY, **change}, task_of(card, max_steps=1), Reports(tmp_path / "reports"))
+
+
+@pytest.mark.parametrize("model_type", ["bert", "roberta", "camembert", "mpnet"])
+def test_the_longest_text_that_is_let_through_trains(card, tmp_path, model_type):
+    config = {**TINY, "model_type": model_type, "max_position_embeddings": 12}
+    with pytest.raises(SpaceError, match=r"must not exceed the \d+ tokens") as caught:
+        learn({**config, "max_length": 13}, task_of(card, max_steps=1), Reports(tmp_path / "reports"))
+    limit = int(re.search(r"the (\d+) tokens", str(caught.value))[1])
+    assert limit == (12 if model_type == "bert" else 10)
+    reports = Reports(tmp_path / "reports")
+    learn({**config, "max_length": limit}, task_of(card, max_steps=1), reports)
+    assert math.isfinite(reports.steps[0]["train_loss"])
 
 
 @pytest.mark.parametrize("change", [{"model": "/nowhere/bert"}, {"tokenizer": "/nowhere/tokens"}])
