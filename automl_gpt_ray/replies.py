@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Literal
 
 from automl_gpt_ray.brief import Brief
@@ -113,8 +114,8 @@ def extract_json(text: str, key: str) -> Any | ReplyError:
     body = _without_reasoning(text)
     if not body:
         return ReplyError("empty", ("the reply holds no answer",))
-    others = []
-    for value in map(_decoded, (text, *_candidates(body))):
+    candidates, others = [text, *_candidates(body)], []
+    for value in chain(map(_decoded, candidates), map(_decoded, map(_without_slack, candidates))):
         if isinstance(value, dict) and key in value:
             return value
         others += [value] if isinstance(value, dict | list) else []
@@ -123,6 +124,13 @@ def extract_json(text: str, key: str) -> Any | ReplyError:
             return value
     # Many leave the object out, and some the list too.
     return others[0] if others else ReplyError("no_json", (f"the reply must be one JSON object, got {shown(body)}",))
+
+
+def _without_slack(text: str) -> str:
+    """Return a text without what JSON forbids and models write: comments, and commas before a bracket."""
+    for slack in (r"//[^\n]*+", r",(?=\s*+[}\]])"):
+        text = re.sub(f"({_TEXT})|{slack}", r"\1", text, flags=re.DOTALL)
+    return text
 
 
 def _without_reasoning(text: str) -> str:
@@ -161,6 +169,9 @@ def _decoded(text: str) -> Any:
 def _refuse_constant(name: str) -> float:
     raise ValueError(f"{name} is not JSON")
 
+
+# What is within a text stays as it is; one without an end reaches to that of the reply, so that it is looked at once.
+_TEXT = r'"(?:[^"\\]|\\.)*+(?:"|\Z)'
 
 # Line breaks within a text are what models write.
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant, strict=False)

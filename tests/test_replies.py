@@ -309,6 +309,9 @@ SLOW = {
     "names": reply(one(**{f"k{i}": 1 for i in range(14_000)})),
     "one name": reply(one(**{"k" * 190_000: 1})),
     "line ends": "\n" * MAX_REPLY,
+    "quotes that are escaped": '\\"' * (MAX_REPLY // 2),
+    "commas and spaces": ("," + " " * 99) * (MAX_REPLY // 100),
+    "comments": "// " * (MAX_REPLY // 3),
     "json fences": "```json\n{}\n```" * (MAX_REPLY // 14),
 }
 
@@ -375,6 +378,8 @@ FOUND = {
     "two objects": f'{{"thoughts": "none"}}\n{GOOD}',
     "within another object": f'{{"answer": {GOOD}}}',
     "other tags": f"<thinking>{{hm}}</thinking>{GOOD}",
+    "commas before brackets": GOOD.replace("}", ",}").replace("]", " ,\n]"),
+    "comments": GOOD.replace(", ", ", // more, or less\n").replace("why", "https://why, ,] not"),
     "line breaks in a text": GOOD.replace("why", "why\n\tnot"),
 }
 
