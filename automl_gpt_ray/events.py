@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned, Refitted
 from automl_gpt_ray.lineage import Origin, RevisionApplied, RevisionAsked, RevisionJudged, RevisionRolledBack
 from automl_gpt_ray.records import Config, Message, Mode, Observation, PredictedLog, Proposal, TrialState, Usage
 from automl_gpt_ray.review import ReviewsRead, Subject
@@ -279,6 +279,7 @@ Event = (
     | ReviewsRead
     | ModelAssigned
     | FeedbackGiven
+    | Refitted
     | RevisionAsked
     | RevisionApplied
     | RevisionJudged

@@ -29,3 +29,13 @@ class ModelAssigned:
     alternatives: Mapping[str, str] = field(default_factory=dict)
     rejected: Mapping[str, str] = field(default_factory=dict)
     kind: Literal["assigned"] = "assigned"
+
+
+@dataclass(frozen=True)
+class Refitted:
+    """A trial's configuration was trained on training and validation data together, to its end at a step."""
+
+    trial: str
+    step: int
+    path: str
+    kind: Literal["refitted"] = "refitted"

@@ -21,6 +21,9 @@ from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.spending import Spending
 
+INTERRUPTED = "interrupted"
+"""What ended a run that nothing ended: its driver was told to stop."""
+
 
 class Supply(Protocol):
     """What is asked of a prefetcher."""
@@ -125,7 +128,7 @@ class RunBudget:
         """What ended the run, for a person."""
         ended = self.ended or self._found(None)
         if ended is None or (not ended.at_once and self._book.history().in_state(TrialState.RUNNING)):
-            return "interrupted"  # the last trials were to run on to their end
+            return INTERRUPTED  # the last trials were to run on to their end
         return ended.reason
 
     @property

@@ -39,7 +39,7 @@ from automl_gpt_ray.events import (
 )
 from automl_gpt_ray.events import Tested as Scored  # pytest would collect the name
 from automl_gpt_ray.feedback import Feedback
-from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned
+from automl_gpt_ray.job_events import FeedbackGiven, ModelAssigned, Refitted
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.lineage import (
     Origin,
@@ -83,6 +83,7 @@ EVENTS = (
     ReviewsRead("c1", (Review("t1", 2, "revise", "it explodes", LogPoint(4, 0.5, 0.4, 0.6), {"eta": 0.01}),), ("odd",)),
     FeedbackGiven(Feedback("f1", 'a "word"', {"eta": 0.1, "none": None}, {"depth": (1.0, 3.0)}, ("one",)), ("odd",)),
     ModelAssigned("iris", "trees", "small table", "rules", {"forest": "second"}, {"bert": "takes text"}),
+    Refitted("t1", 3, "runs/refit/checkpoint_000002"),
 )
 
 

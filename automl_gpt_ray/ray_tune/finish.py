@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from typing import Any
-
-from ray.tune import RunConfig, TuneConfig, Tuner
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.events import RunEnded, Tested
 from automl_gpt_ray.experience.keeping import remember
 from automl_gpt_ray.journal import read_journal
-from automl_gpt_ray.outcome import Outcome, best_step, summarise
+from automl_gpt_ray.outcome import Outcome, summarise
 from automl_gpt_ray.ray_tune.cluster import connect
 from automl_gpt_ray.ray_tune.failure import classify
-from automl_gpt_ray.ray_tune.fit import folder_name, time_attr
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Tell
+from automl_gpt_ray.ray_tune.refit import refit
 from automl_gpt_ray.ray_tune.run_place import RunPlace
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
-from automl_gpt_ray.ray_tune.trial import bind, score
+from automl_gpt_ray.ray_tune.trial import score
 from automl_gpt_ray.records import TrialRecord
+from automl_gpt_ray.run_budget import INTERRUPTED
 from automl_gpt_ray.scorekeeper import Scorekeeper
 
 
@@ -33,7 +31,9 @@ def finish(prepared: Prepared, searcher: LLMSearch, place: RunPlace, began: floa
     checkpoint = best_checkpoint(book, best, place) if best else None
     if best and checkpoint:
         connect(prepared.loaded)  # a run that was resumed after its last trial is not connected yet
-    refitted = _refit(prepared, best, place, tell) if best and checkpoint and prepared.loaded.job.refit else None
+    refitted = None
+    if best and checkpoint and prepared.loaded.job.refit and ended_by != INTERRUPTED:  # whoever ends it wants no more
+        refitted = refit(prepared, book, best, place, tell)
     checkpoint = refitted or checkpoint
     test, note = _test(prepared, best, place.checkpoint(checkpoint) if checkpoint else None, tell)
     if test is not None and best is not None:
@@ -64,39 +64,11 @@ def finish(prepared: Prepared, searcher: LLMSearch, place: RunPlace, began: floa
 
 def best_checkpoint(book: Book, trial: TrialRecord, place: RunPlace) -> str | None:
     """Return the trial's checkpoint of the best value among those still there; the latest on a tie, as Ray does."""
-    objective, kept = book.objective, {s: p for s, p in book.checkpoints(trial.id).items() if place.exists(p)}
+    objective, known = book.objective, book.checkpoints(trial.id).items()
+    kept = {step: here for step, path in known if (here := place.found(path))}
     values = dict(trial.curve(objective.metric))
     top = objective.best(values.get(step) for step in kept)
     return next((path for step, path in sorted(kept.items(), reverse=True) if values.get(step) == top), None)
-
-
-def _refit(prepared: Prepared, best: TrialRecord, place: RunPlace, tell: Tell | None) -> str | None:
-    """Train the best configuration on training and validation data, up to its best step.
-
-    A trial of its own under Tune, so that its checkpoint travels like any other. Returns the checkpoint,
-    or None when it failed: the searched one is kept then.
-    """
-    if tell:
-        tell("training the best configuration on training and validation data together …")
-    step = best_step(best, prepared.task.objective)
-    stop = {time_attr(prepared.loaded): step}
-    tuner = Tuner(
-        bind(prepared.trainable, replace(prepared.task, refit=True), prepared.loaded.job.resources),
-        param_space=dict(best.lineage.config(best.proposal.config, step)),
-        tune_config=TuneConfig(trial_dirname_creator=folder_name),
-        run_config=RunConfig(name=_unused(place, "refit"), storage_path=place.storage.name, verbose=0, stop=stop),
-    )
-    result = tuner.fit()[0]
-    if result.error or result.checkpoint is None:
-        if tell:
-            tell(f"WARNING: that failed ({classify(result.error)[1] if result.error else 'no checkpoint'})")
-        return None
-    return str(result.checkpoint.path)
-
-
-def _unused(place: RunPlace, name: str) -> str:
-    # A driver killed while it refitted leaves a folder behind.
-    return next(n for n in (name, *(f"{name}-{i}" for i in range(2, 1000))) if not (place.storage / n).exists())
 
 
 def _test(

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 import ray
 from ray import tune
@@ -15,6 +17,7 @@ from ray.tune import CheckpointConfig
 from ray.tune.error import TuneError
 from ray.tune.experiment import Experiment, Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
+from ray.tune.search import ConcurrencyLimiter, Searcher, SearchGenerator
 from ray.tune.stopper import CombinedStopper
 
 from automl_gpt_ray.book import Book
@@ -64,22 +67,48 @@ def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell 
 def _search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell | None) -> None:
     _warn(place, tell)
     job, objective = prepared.loaded.job, prepared.loaded.brief.objective
+    made = _experiment(prepared, searcher, place)
     with _snapshots_every(BUCKET_SNAPSHOT_S if place.mirrored else SNAPSHOT_S):
         tune.run(  # `Tuner.restore` takes no new searcher; this takes ours for a new run and a resumed one alike
-            _experiment(prepared, searcher, place),  # type: ignore[arg-type]  # takes one, and does not say so
+            made,  # type: ignore[arg-type]  # takes one, and does not say so
             resume=_resumable(place, searcher),
             metric=objective.metric,
             mode=objective.mode,
-            search_alg=searcher,
+            search_alg=_Generator(_limited(searcher, job), made),
             scheduler=scheduler(prepared.loaded, searcher),
-            # It counts paused trials too, so a scheduler that pauses counts for itself.
-            max_concurrent_trials=None if searcher.rule else job.max_concurrent or _slots(job),
             # Starting a worker costs seconds (imports, data); Ray starts a new one where reuse fails.
             reuse_actors=_reuses(job) if job.reuse_actors is None else job.reuse_actors,
             verbose=0,
             callbacks=[Enduring(), Progress(searcher, tell, job.trials), *trackers(job, searcher)],
             raise_on_failed_trial=False,
         )
+
+
+def _limited(searcher: LLMSearch, job: Job) -> Searcher:
+    # A limiter counts paused trials too, so a scheduler that pauses counts for itself.
+    most = None if searcher.rule else job.max_concurrent or _slots(job)
+    return ConcurrencyLimiter(searcher, max_concurrent=most) if most else searcher
+
+
+class _Generator(SearchGenerator):
+    """Makes new trials where the run lies now; Ray's own, once restored, where it lay when it began.
+
+    Args:
+        searcher: Of the run.
+        experiment: Of this driver.
+    """
+
+    def __init__(self, searcher: Searcher, experiment: Experiment) -> None:
+        super().__init__(searcher)
+        self._here = experiment.storage
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take a snapshot's state; the rest of its storage, such as the driver's staging folder, stays."""
+        super().set_state(state)
+        moved = copy.copy(state["experiment"].spec["storage"])
+        for name in ("storage_filesystem", "storage_fs_path", "experiment_dir_name"):
+            setattr(moved, name, getattr(self._here, name))
+        state["experiment"].spec["storage"] = moved
 
 
 class _Unforced(Experiment):
@@ -191,7 +220,7 @@ def scheduler(loaded: LoadedJob, searcher: LLMSearch) -> TrialScheduler:
 def newest_checkpoint(book: Book, place: RunPlace, trial_id: str) -> str | None:
     """Return the latest checkpoint of a trial that is still there, None where there is none."""
     kept = sorted(book.checkpoints(trial_id).items(), reverse=True)
-    return next((path for _, path in kept if place.exists(path)), None)
+    return next((here for _, path in kept if (here := place.found(path))), None)
 
 
 def _resumable(place: RunPlace, searcher: LLMSearch) -> bool:

@@ -44,8 +44,16 @@ class RunPlace:
         """Ray's folder of the experiment."""
         return self.storage / EXPERIMENT
 
-    def exists(self, path: str) -> bool:
-        """Return whether a checkpoint, by its path in the storage's file system, is still there."""
+    def found(self, path: str) -> str | None:
+        """Return where a checkpoint lies now, by its path in the storage's file system; None where it is gone.
+
+        A run that was moved or copied has it below its own folder, whatever the journal says.
+        """
+        _, mark, below = path.rpartition(f"/{EXPERIMENT}/")
+        here = [f"{self.ray.path}/{below}"] if mark else []
+        return next((found for found in (*here, path) if self._is_there(found)), None)
+
+    def _is_there(self, path: str) -> bool:
         try:
             return bool(self.storage.files.get_file_info(path).type.value)
         except TROUBLES:

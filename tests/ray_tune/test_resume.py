@@ -134,6 +134,8 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
         job = job_file(tmp_path, server.url)
         kill_when([*command, job, "--run-dir", folder], journal, well_under_way)
         before, asked = trials_of(journal), events(journal, PromptSent)
+        folder = folder.rename(tmp_path / "moved")  # as from a machine that is given back
+        journal = folder / "journal.jsonl"
         resumed = python(*command, "--resume", folder)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     after = check_nothing_was_lost(before, journal, TRIALS)
@@ -147,6 +149,9 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
     outcome = load_outcome(folder)
     assert outcome.trials["total"] == TRIALS
     assert outcome.ended_by == f"all {TRIALS} trials were run"
+    assert Path(outcome.checkpoint).parent == folder / "ray" / f"trial_{outcome.best_trial}"
+    left = {path.parent.name for path in folder.glob("ray/trial_*/checkpoint_*")}
+    assert left >= {f"trial_{key}" for key in after.keys() - before.keys()}  # new ones do not go where it was
     again = python(*command, "--resume", folder, "--json")
     assert again.returncode == 0, again.stderr
     assert json.loads(again.stdout)["best_trial"] == outcome.best_trial
