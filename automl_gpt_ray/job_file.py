@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,14 @@ TASKS = "tasks.json"
 
 def save_job(loaded: LoadedJob, folder: Path) -> None:
     """Write the job and its cards into a run folder."""
-    text = json.dumps(job_values(loaded), indent=2, ensure_ascii=False)
-    (folder / FILE_NAME).write_text(text + "\n", encoding="utf-8")
+    write_values(job_values(loaded), folder / FILE_NAME)
+
+
+def write_values(values: Mapping[str, Any], path: Path) -> None:
+    """Write JSON values to a file, whole or not at all: a kill in between must not cost what it says."""
+    draft = path.with_suffix(".tmp")
+    draft.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    os.replace(draft, path)  # noqa: PTH105 - atomic, and Path.replace reads as a text operation
 
 
 def job_values(loaded: LoadedJob) -> dict[str, Any]:
@@ -42,3 +49,27 @@ def saved_job(folder: str | Path, overrides: Mapping[str, Any] | None = None) ->
         remedy = "give the folder that `run` named in its last lines"
         raise JobError("--resume", [Problem("run_dir", rule, str(folder), remedy)]) from None
     return read_job(override(values, overrides), str(path), path.parent)
+
+
+def tasks_in(folder: Path) -> dict[str, Any]:
+    """Return task to its job's values, from the folder of a job of several tasks; empty for any other folder.
+
+    Raises:
+        JobError: The folder's `tasks.json` cannot be read.
+    """
+    path = folder / TASKS
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError) as error:
+        raise _no_tasks(path, f"cannot be read ({error})") from None
+    if not isinstance(values, dict) or not all(isinstance(task, dict) for task in values.values()):
+        raise _no_tasks(path, "does not hold a job for each task")
+    return values
+
+
+def _no_tasks(path: Path, wrong: str) -> JobError:
+    rule = f"must be the folder of a job of several tasks; its `{TASKS}` {wrong}"
+    remedy = f"put a copy of `{TASKS}` back, or carry on each task by the folder below that holds its `{FILE_NAME}`"
+    return JobError("tasks", [Problem("run_dir", rule, str(path.parent), remedy)])

@@ -7,13 +7,11 @@ Everything is checked before the first task trains.
 
 from __future__ import annotations
 
-import json
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from automl_gpt_ray.assignment.assigning import Record, assign, check_assigned
 from automl_gpt_ray.assignment.choice import Assignment
@@ -23,7 +21,7 @@ from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
 from automl_gpt_ray.errors import InputError, JobError
 from automl_gpt_ray.job_file import FILE_NAME as JOB_FILE
-from automl_gpt_ray.job_file import TASKS, job_values, saved_job
+from automl_gpt_ray.job_file import TASKS, job_values, saved_job, tasks_in, write_values
 from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.llm.redaction import redact, secrets_in
@@ -89,7 +87,7 @@ def run_tasks(
     loaded = jobs_of(job, assignments, registry)
     _check(loaded, job.source)
     values = {name: job_values(task) for name, task in loaded.items()}
-    (folder / TASKS).write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_values(values, folder / TASKS)
     if place.mirrored:
         Mirror(folder, place.storage, tell).copy()
     return {name: _run(one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()}
@@ -120,7 +118,7 @@ def resume_tasks(
     """Carry on a job of `run_tasks`: ended tasks stay as they are, the others are resumed or begun.
 
     Raises:
-        InputError: A task cannot run as written.
+        InputError: A task cannot run as written, or `tasks.json` cannot be read.
         JournalError: A task's journal cannot be read, or it is still going on.
     """
     place = Path(folder).expanduser().absolute()
@@ -136,15 +134,6 @@ def resume_tasks(
                 read_job(values, f"{place / TASKS}: {name}", place), str(place / name), make_client, tell
             )
     return found
-
-
-def tasks_in(folder: Path) -> dict[str, Any]:
-    """Return task to its job's values, from the folder of a job of several tasks; empty for any other folder."""
-    try:
-        values = json.loads((folder / TASKS).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _run(task: LoadedJob, run_dir: str, make_client: MakeClient | None, tell: Tell | None) -> Outcome:
