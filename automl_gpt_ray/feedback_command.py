@@ -16,6 +16,7 @@ from automl_gpt_ray.feedback_file import FILE_NAME as FEEDBACK
 from automl_gpt_ray.feedback_file import give, lines_from, read
 from automl_gpt_ray.hints import hint_problems
 from automl_gpt_ray.job_events import FeedbackGiven
+from automl_gpt_ray.job_file import run_in
 from automl_gpt_ray.journal import FILE_NAME, scan_journal
 from automl_gpt_ray.listening import MAX_REMARKS
 from automl_gpt_ray.queue_rules import HINTED
@@ -28,8 +29,9 @@ def say(folder: Path, text: str, fix: Iterable[str], narrow: Iterable[str], free
     """Leave a remark in a run folder and return what a person is told of it.
 
     Raises:
-        JobError: The folder holds no run, or a hint cannot be followed: nothing was left.
+        JobError: The folder holds no run or several, or a hint cannot be followed: nothing was left.
     """
+    folder = run_in(folder, "feedback")
     book, said = _book(folder), remark(text, fix, narrow, free)
     space = _space(book)
     problems = hint_problems(said, space) if space else []
@@ -48,6 +50,7 @@ def remark(text: str, fix: Iterable[str], narrow: Iterable[str], free: Iterable[
 
 def came_of(folder: Path) -> list[str]:
     """Return what was said to a run and what came of each remark, one line each."""
+    folder = run_in(folder, "feedback")
     book, queued, dropped = _book(folder), dict[str, Proposal](), dict[str, int]()
     latest = ""
     for entry in scan_journal(folder / FILE_NAME):

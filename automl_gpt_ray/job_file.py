@@ -10,6 +10,7 @@ from typing import Any
 
 from automl_gpt_ray.config import LoadedJob, override, read_job
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.journal import FILE_NAME as JOURNAL
 
 FILE_NAME = "job.json"
 TASKS = "tasks.json"
@@ -67,6 +68,22 @@ def tasks_in(folder: Path) -> dict[str, Any]:
     if not isinstance(values, dict) or not all(isinstance(task, dict) for task in values.values()):
         raise _no_tasks(path, "does not hold a job for each task")
     return values
+
+
+def run_in(folder: Path, source: str) -> Path:
+    """Return the folder of the run that `folder` stands for: itself, or the only one of a job of several tasks.
+
+    Raises:
+        JobError: It is a job of several tasks with several runs, or none; `source` is who asks.
+    """
+    if not (folder / TASKS).is_file():
+        return folder
+    runs = [name for name in tasks_in(folder) if (folder / name / JOURNAL).is_file()]
+    if len(runs) == 1:
+        return folder / runs[0]
+    named = ", ".join(runs[:8]) + (" …" if len(runs) > 8 else "")
+    remedy = f"it holds those of several: give one of {named}" if runs else "none of its tasks has begun"
+    raise JobError(source, [Problem("RUN_DIR", "must be the folder of one run", str(folder), remedy)])
 
 
 def _no_tasks(path: Path, wrong: str) -> JobError:

@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 
 from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.events import RunEnded
+from automl_gpt_ray.job_file import run_in
 from automl_gpt_ray.journal import FILE_NAME, json_values, scan_journal
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.outcome import Outcome
@@ -38,14 +39,15 @@ def replay(run_dir: str | Path) -> Report:
     """Derive every decision of a run again and say which came out the same.
 
     Args:
-        run_dir: Folder of the run, or its journal.
+        run_dir: Folder of the run, or its journal; the folder of a job of several tasks where it holds one run.
 
     Raises:
-        JobError: There is no journal of a run.
+        JobError: There is no journal of a run, or there are those of several.
         JournalError: It cannot be read.
     """
     path = Path(run_dir)
-    path = path / FILE_NAME if path.is_dir() else path
+    if path.is_dir() or path.name == FILE_NAME:  # a job's own journal says what was assigned, and decides nothing
+        path = run_in(path if path.is_dir() else path.parent, "replay") / FILE_NAME
     if not path.is_file():
         raise _no_run("must be the folder of a run, or its journal", run_dir)
     seen = survey(path)
