@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from automl_gpt_ray.assignment.assigning import Record, assign, check_assigned
 from automl_gpt_ray.assignment.choice import Assignment
@@ -20,6 +22,7 @@ from automl_gpt_ray.assignment.registry import Registry
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
 from automl_gpt_ray.errors import InputError, JobError
+from automl_gpt_ray.experience.keeping import remember
 from automl_gpt_ray.job_file import FILE_NAME as JOB_FILE
 from automl_gpt_ray.job_file import TASKS, job_values, saved_job, tasks_in, write_values
 from automl_gpt_ray.journal import FILE_NAME, Journal
@@ -35,6 +38,8 @@ from automl_gpt_ray.ray_tune.trial import load_trainable
 from automl_gpt_ray.storage import joined
 
 MakeClient = Callable[[LLMOptions], LLMClient]
+INTERRUPTED = "interrupted"
+"""What `RunBudget.ended_by` says of a run that nothing but a person or a signal ended."""
 
 
 def assign_models(
@@ -64,6 +69,8 @@ def run_tasks(
 ) -> dict[str, Outcome]:
     """Match every task with a model or several, run each, and return folder to outcome (`open_job.assigned_jobs`).
 
+    After a task that was interrupted no other begins; `resume_tasks` carries the job on.
+
     Args:
         job: The job.
         make_client: Makes the language model of a job's options; None leaves the choice to the rules.
@@ -90,7 +97,10 @@ def run_tasks(
     write_values(values, folder / TASKS)
     if place.mirrored:
         Mirror(folder, place.storage, tell).copy()
-    return {name: _run(one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()}
+    begun = {
+        name: partial(_run, one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()
+    }
+    return _in_turn(begun, tell)
 
 
 def best_models(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
@@ -117,23 +127,48 @@ def resume_tasks(
 ) -> dict[str, Outcome]:
     """Carry on a job of `run_tasks`: ended tasks stay as they are, the others are resumed or begun.
 
+    One that was interrupted, that an outage ended or that has trials left has not ended.
+
     Raises:
         InputError: A task cannot run as written, or `tasks.json` cannot be read.
         JournalError: A task's journal cannot be read, or it is still going on.
     """
     place = Path(folder).expanduser().absolute()
-    found = {}
-    for name, values in tasks_in(place).items():
-        if (place / name / OUTCOME).exists():
-            found[name] = load_outcome(place / name)
-        elif (place / name / JOB_FILE).exists():
-            task = saved_job(place / name)
-            found[name] = resume(task, place / name, _client(task, make_client), tell)
-        else:
-            found[name] = _run(
-                read_job(values, f"{place / TASKS}: {name}", place), str(place / name), make_client, tell
-            )
+    tasks = {name: partial(_carried_on, place, name, values) for name, values in tasks_in(place).items()}
+    return _in_turn({name: partial(task, make_client, tell) for name, task in tasks.items()}, tell)
+
+
+def _in_turn(tasks: Mapping[str, Callable[[], Outcome]], tell: Tell | None) -> dict[str, Outcome]:
+    """Return folder to outcome; after a task that was interrupted none begins: the person wants the job to stop."""
+    found: dict[str, Outcome] = {}
+    for name, task in tasks.items():
+        found[name] = task()
+        if found[name].ended_by == INTERRUPTED:
+            if tell and len(found) < len(tasks):
+                tell(f"interrupted: {len(tasks) - len(found)} tasks were left; carry the job on with --resume")
+            break
     return found
+
+
+def _carried_on(
+    place: Path, name: str, values: Mapping[str, Any], make_client: MakeClient | None, tell: Tell | None
+) -> Outcome:
+    folder = place / name
+    outcome = load_outcome(folder) if (folder / OUTCOME).exists() else None
+    if outcome is not None and _ended(outcome):
+        with suppress(InputError):  # what it found counts, also where its job can no longer be read
+            # A kill may have come between its outcome and its place in the store, where it replaces itself.
+            remember(saved_job(folder).job, folder, tell)
+        return outcome
+    if (folder / JOB_FILE).exists():
+        task = saved_job(folder)
+        return resume(task, folder, _client(task, make_client), tell)
+    return _run(read_job(values, f"{place / TASKS}: {name}", place), str(folder), make_client, tell)
+
+
+def _ended(outcome: Outcome) -> bool:
+    left = outcome.trials.get("running", 0) + outcome.trials.get("paused", 0)
+    return not (outcome.failed or outcome.ended_by == INTERRUPTED or left)
 
 
 def _run(task: LoadedJob, run_dir: str, make_client: MakeClient | None, tell: Tell | None) -> Outcome:
