@@ -1,7 +1,8 @@
 """A job that leaves its models open, from assignment to outcomes: each task a run of its own, one after the other.
 
-The folder of the job holds `journal.jsonl` (what was asked and chosen), `tasks.json`, and a run folder a task; where
-several models are tried on a task, a folder a task with a run folder a model in it.
+The folder of the job holds `open_job.json`, `journal.jsonl` (what was asked and chosen), `tasks.json` (empty until all
+is chosen and checked), and a run folder a task; where several models are tried on a task, a folder a task with a run
+folder a model in it.
 Everything is checked before the first task trains.
 """
 
@@ -19,6 +20,7 @@ from automl_gpt_ray.assignment.assigning import Record, assign, check_assigned
 from automl_gpt_ray.assignment.choice import Assignment
 from automl_gpt_ray.assignment.open_job import OpenJob, assigned_jobs, task_of
 from automl_gpt_ray.assignment.registry import Registry
+from automl_gpt_ray.assignment.saved_open_job import assigned_before, save_open_job, saved_open_job
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
 from automl_gpt_ray.errors import InputError, JobError
@@ -38,6 +40,7 @@ from automl_gpt_ray.ray_tune.trial import load_trainable
 from automl_gpt_ray.storage import joined
 
 MakeClient = Callable[[LLMOptions], LLMClient]
+Show = Callable[[Sequence[Assignment], Registry], object]
 INTERRUPTED = "interrupted"
 """What `RunBudget.ended_by` says of a run that nothing but a person or a signal ended."""
 
@@ -65,7 +68,7 @@ def run_tasks(
     make_client: MakeClient | None = None,
     run_dir: str | Path | None = None,
     tell: Tell | None = None,
-    show: Callable[[Sequence[Assignment], Registry], object] = lambda assignments, registry: None,
+    show: Show = lambda assignments, registry: None,
 ) -> dict[str, Outcome]:
     """Match every task with a model or several, run each, and return folder to outcome (`open_job.assigned_jobs`).
 
@@ -83,24 +86,34 @@ def run_tasks(
     """
     registry = Registry.read(job.folders)
     place = new_place(job.job, job.source, run_dir)
-    folder = place.folder
+    save_open_job(job, place.folder)
+    write_values({}, place.folder / TASKS)  # a job of several tasks from now on, also after a kill
+    loaded = _matched(job, registry, place.folder, make_client, show)
+    if place.mirrored:
+        Mirror(place.folder, place.storage, tell).copy()
+    begun = {
+        name: partial(_run, one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()
+    }
+    return _in_turn(begun, tell)
+
+
+def _matched(
+    job: OpenJob, registry: Registry, folder: Path, make_client: MakeClient | None, show: Show = lambda *_: None
+) -> dict[str, LoadedJob]:
+    """Write `tasks.json` and return the jobs in it; models that were assigned before a kill are not asked for again."""
     journal = Journal(folder / FILE_NAME, partial(redact, secrets=secrets_in()))
     try:
-        llm = make_client(job.job.llm) if make_client and job.job.llm else None
-        assignments = assign_models(job, registry, llm, journal.append)
+        assignments = assigned_before(job, registry, (entry.event for entry in journal.entries))
+        if assignments is None:
+            llm = make_client(job.job.llm) if make_client and job.job.llm else None
+            assignments = assign_models(job, registry, llm, journal.append)
     finally:
         journal.close()
     show(assignments, registry)
     loaded = jobs_of(job, assignments, registry)
     _check(loaded, job.source)
-    values = {name: job_values(task) for name, task in loaded.items()}
-    write_values(values, folder / TASKS)
-    if place.mirrored:
-        Mirror(folder, place.storage, tell).copy()
-    begun = {
-        name: partial(_run, one, joined(place.storage.name, name), make_client, tell) for name, one in loaded.items()
-    }
-    return _in_turn(begun, tell)
+    write_values({name: job_values(task) for name, task in loaded.items()}, folder / TASKS)
+    return loaded
 
 
 def best_models(outcomes: Mapping[str, Outcome]) -> dict[str, str]:
@@ -134,6 +147,9 @@ def resume_tasks(
         JournalError: A task's journal cannot be read, or it is still going on.
     """
     place = Path(folder).expanduser().absolute()
+    if not tasks_in(place):  # killed before all was assigned and checked
+        job = saved_open_job(place)
+        _matched(job, Registry.read(job.folders), place, make_client)
     tasks = {name: partial(_carried_on, place, name, values) for name, values in tasks_in(place).items()}
     return _in_turn({name: partial(task, make_client, tell) for name, task in tasks.items()}, tell)
 

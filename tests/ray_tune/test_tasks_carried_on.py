@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from small_runs import PLAIN
 
 from automl_gpt_ray.assignment.open_job import read_open_job
+from automl_gpt_ray.assignment.registry import Registry
+from automl_gpt_ray.assignment.saved_open_job import assigned_before, save_open_job, saved_open_job
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import RunStarted
+from automl_gpt_ray.job_events import ModelAssigned
 from automl_gpt_ray.job_file import save_job, tasks_in
+from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.outcome import summarise
 from automl_gpt_ray.ray_tune import run_tasks as module
 
@@ -40,7 +47,7 @@ def stage(monkeypatch):
         return changed
 
     def run(task, client, folder, tell):
-        place = module.Path(folder)
+        place = Path(folder)
         place.mkdir(parents=True)
         save_job(task, place)
         made.done.append(f"run {place.name}")
@@ -88,3 +95,62 @@ def test_a_task_that_has_ended_is_remembered_all_the_same(two, stage, tmp_path):
     del stage.done[:]
     assert module.resume_tasks(tmp_path / "job") == outcomes
     assert stage.done == ["remember iris", "remember wine"]
+
+
+CHOICE = [
+    {"task": "wine", "model": "random_forest", "reason": "few rows", "alternatives": []},
+    {"task": "iris", "model": "logistic_regression", "reason": "linear", "alternatives": []},
+]
+
+
+def killed(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("at", "asked"), [("jobs_of", 0), ("assign_models", 1)])
+def test_a_paid_assignment_outlives_a_kill(iris_job, stage, tmp_path, monkeypatch, at, asked):
+    cards = Path(iris_job["data_card"]).parent
+    tasks = [{"data_card": "iris.yaml"}, {"data_card": "wine.yaml", "data": {"path": "tables"}}]
+    values = {"name": "two", "tasks": tasks, "trials": 3, "max_steps": 2, "llm": {"model": "m"}}
+    job = read_open_job(values, "job.yaml", cards)
+    model = Scripted([json.dumps({"assignments": CHOICE})] * 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, at, killed)
+        with pytest.raises(KeyboardInterrupt):
+            module.run_tasks(job, lambda options: model, tmp_path / "job")
+    assert tasks_in(tmp_path / "job") == {}
+    already = len(model.prompts)
+    monkeypatch.chdir(tmp_path)
+    stage.ends += [{}, {}]
+    assert list(module.resume_tasks(tmp_path / "job", lambda options: model)) == ["iris", "wine"]
+    assert len(model.prompts) - already == asked
+    names = {name: task["model_card"]["name"] for name, task in tasks_in(tmp_path / "job").items()}
+    assert names == {"iris": "logistic_regression", "wine": "random_forest"}
+
+
+def test_an_open_job_is_kept_as_it_was(iris_job, tmp_path):
+    cards = Path(iris_job["data_card"]).parent
+    adult = {"data_card": "adult.yaml", "data": {"path": "tables"}, "budget": {"trials": 2}, "models": 2}
+    named = {"data_card": "wine.yaml", "model_card": "../models/xgboost.yaml"}
+    values = {"name": "two", "tasks": [adult, named], "llm": {"model": "m"}, "max_steps": 2}
+    job = read_open_job(values, "job.yaml", cards, {"seed": 3})
+    save_open_job(job, tmp_path)
+    again = saved_open_job(tmp_path)
+    assert (again.job.name, again.job.llm, again.folders) == ("two", job.job.llm, job.folders)
+    for old, new in zip(job.tasks, again.tasks, strict=True):
+        assert replace(new, values={}) == replace(old, values={})
+        assert (new.values["seed"], new.values.get("budget")) == (3, old.values.get("budget"))
+    assert again.tasks[0].values["data"]["path"] == str(Path.cwd() / "tables")
+    with pytest.raises(JobError, match="cannot be read"):
+        saved_open_job(tmp_path / "nowhere")
+
+
+def test_models_that_are_gone_are_asked_for_again(two):
+    registry = Registry.read(two.folders)
+    told = [ModelAssigned("iris", "xgboost", "x", "rules"), ModelAssigned("wine", "xgboost", "x", "rules")]
+    found = assigned_before(two, registry, told)
+    assert found is not None
+    assert [a.model for a in found] == ["xgboost", "xgboost"]
+    assert assigned_before(two, registry, told[:1]) is None
+    assert assigned_before(two, registry, [*told, ModelAssigned("wine", "gone", "x", "rules")]) is None
+    assert assigned_before(two, registry, [*told, ModelAssigned("wine", "", "x", "rules")]) is None
