@@ -91,7 +91,8 @@ class Job(BaseModel):
             cluster, where Ray would fail the next trial of a worker whose node has died.
         experience: Where finished runs are remembered and similar ones recalled: a folder, a URI, or `off`.
         tracking: Experiment trackers that follow the trials.
-        seed: Of splits, weights and samplers.
+        seed: Of splits, weights and samplers. Two runs with one seed may try other configurations all the same:
+            a proposal depends on which results were known when it was made, and so on how long things took.
         address: Of a Ray cluster; by default `RAY_ADDRESS`, else a local one is started.
         storage_path: Where run folders are made: a folder, or a URI (`s3://…`, `gs://…`).
     """
