@@ -38,8 +38,7 @@ def list_runs(store: Store = None, json: Json = False) -> None:
         _print_json([_line(run) for run in found])
     else:
         _show_table(found)
-    for problem in problems:
-        sys.stderr.write(f"cannot be read: {problem}\n")
+    _tell(problems)
 
 
 @app.command()
@@ -69,7 +68,8 @@ def export(
     from automl_gpt_ray.experience.store import write_parquet
 
     source = store_at(store)
-    chosen = [_find(source, run) for run in runs] if runs else source.all()[0]
+    chosen, problems = ([_find(source, run) for run in runs], []) if runs else source.all()
+    _tell(problems)
     if not chosen:
         raise JobError("experience export", [Problem("--store", "must hold a run", source.place, "name another store")])
     write_parquet(file, chosen)
@@ -102,6 +102,11 @@ def store_at(place: str | None) -> ExperienceStore:
         remedy = "name it: --store FOLDER"
         raise JobError("experience", [Problem("--store", f"must be given, for ${VARIABLE} is off", "", remedy)])
     return ExperienceStore(where)
+
+
+def _tell(problems: list[str]) -> None:
+    for problem in problems:
+        sys.stderr.write(f"cannot be read: {problem}\n")
 
 
 def _find(store: ExperienceStore, run: str) -> Experience:

@@ -90,10 +90,8 @@ class ExperienceStore:
         """
         if not ID.fullmatch(run):
             raise ExperienceError(f"{run[:80]!r} is no id of a run")
-        found = [experience for experience in self._runs(self._path(run)) if experience.run == run]
-        if len(found) != 1:
-            raise ExperienceError(f"`{run}{SUFFIX}` holds {len(found)} runs of that id")
-        return found[0]
+        with _named(f"`{run}{SUFFIX}` in `{self.place}`"):
+            return self._read(run)
 
     def all(self) -> tuple[list[Experience], list[str]]:
         """Return all runs that can be read, by id, and what is wrong with the other files.
@@ -113,14 +111,20 @@ class ExperienceStore:
 
     def _tried(self, run: str) -> Experience | ExperienceError:
         try:
-            return self.read(run)
+            return self._read(run)
         except ExperienceError as error:
             return error
+
+    def _read(self, run: str) -> Experience:
+        found = [experience for experience in self._runs(self._path(run)) if experience.run == run]
+        if len(found) != 1:
+            raise ExperienceError(f"it holds {len(found)} runs of that id")
+        return found[0]
 
     def _runs(self, path: str) -> list[Experience]:
         info = self._files.get_file_info(path)
         if info.type != fs.FileType.File:
-            raise ExperienceError(f"`{self.place}` holds no run of that id")
+            raise ExperienceError("there is no such file")
         return read_file(self._files, path, info.size)
 
     def _path(self, run: str) -> str:
@@ -159,7 +163,17 @@ def read_parquet(path: str | Path) -> list[Experience]:
     info = files.get_file_info(name)
     if info.type != fs.FileType.File:
         raise ExperienceError(f"`{path}` is no file")
-    return read_file(files, name, info.size)
+    with _named(f"`{path}`"):
+        return read_file(files, name, info.size)
+
+
+@contextmanager
+def _named(file: str) -> Iterator[None]:
+    # What is wrong with a file is told without its name, which a list of several has already.
+    try:
+        yield
+    except ExperienceError as error:
+        raise ExperienceError(f"{file}: {error}") from None
 
 
 def write_parquet(path: str | Path, experiences: list[Experience]) -> None:

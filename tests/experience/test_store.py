@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from remembered_runs import remembered
 from small_runs import trial
+from typer.testing import CliRunner
 
 from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.cards import load_model_card
+from automl_gpt_ray.cli import app
 from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.experience.run_record import SCHEMA, ExperienceError, from_table, to_table
 from automl_gpt_ray.experience.store import DRAFT, ExperienceStore, read_parquet, write_parquet
@@ -246,3 +248,17 @@ def test_export_and_import_are_one_file(tmp_path):
     assert [(r.run, len(r.trials)) for r in found] == [("a", 3), ("b", 0)]
     with pytest.raises(ExperienceError, match="no file"):
         read_parquet(tmp_path / "none.parquet")
+
+
+def test_a_file_that_cannot_be_read_is_named_wherever_it_is_asked_for(tmp_path):
+    store = tmp_path / "store"
+    ExperienceStore(store).append(remembered("good"))
+    (store / "noise.parquet").write_bytes(os.urandom(500))
+    call = CliRunner().invoke
+    done = call(app, ["experience", "export", str(tmp_path / "all.parquet"), "--store", str(store)])
+    assert "cannot be read: noise.parquet: it is no parquet file" in done.stderr
+    assert "1 runs written" in done.stdout
+    shown = call(app, ["experience", "show", "noise", "--store", str(store)])
+    assert f"`noise.parquet` in `{store}`: it is no parquet file" in str(shown.exception)
+    taken = call(app, ["experience", "import", str(store / "noise.parquet"), "--store", str(tmp_path / "other")])
+    assert f"`{store / 'noise.parquet'}`: it is no parquet file" in str(taken.exception)
