@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.errors import JobError, Problem, first_line
 
 
 def report(
@@ -33,7 +33,8 @@ def report(
         with at_hand(run_dir) as folder:
             written = write_reports(folder, out or (Path(FILE_NAME) if copied else None))
     except OSError as error:
-        rule = f"must be a file that can be written ({error.strerror})"
-        raise JobError("report", [Problem("--out", rule, str(error.filename), "name another with --out")]) from None
+        got = str(error.filename or out or run_dir)  # a disk that is full names no file
+        rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+        raise JobError("report", [Problem("--out", rule, got, "name another with --out")]) from None
     for path in written:
         sys.stdout.write(f"{path} ({path.stat().st_size / 1e6:.2f} MB)\n")

@@ -6,7 +6,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from automl_gpt_ray.errors import JobError, Problem, did_you_mean
+from automl_gpt_ray.errors import JobError, Problem, did_you_mean, first_line
 
 _PACKAGE = Path(__file__).resolve().parent
 FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -49,6 +49,13 @@ def copy(folder: Path) -> list[Path]:
     try:
         shutil.copytree(configs(), folder, ignore=shutil.ignore_patterns("__pycache__"))
     except OSError as error:
-        rule = f"must be a new folder ({error.strerror})"
+        rule = f"must be a new folder that can be written ({_why(error)})"
         raise JobError("demo", [Problem("--copy", rule, str(folder), "name another")]) from None
     return sorted(folder.glob("*.yaml"))
+
+
+def _why(error: OSError) -> str:
+    # `copytree` gathers the troubles of all files: (from, to, text) of each. One disk has one trouble.
+    if isinstance(error, shutil.Error) and error.args and error.args[0]:
+        return str(error.args[0][0][-1])
+    return error.strerror or first_line(error)

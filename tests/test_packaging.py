@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -116,4 +117,13 @@ def test_shipped_jobs_can_be_copied_and_run_from_there(tmp_path):
     assert {Path(line).name for line in made.output.split()} == {f.name for f in (ROOT / "configs").glob("*.yaml")}
     assert load_job(tmp_path / "mine" / "demo.yaml").data.name == "digits"
     with pytest.raises(JobError, match="must be a new folder"):
+        shipped.copy(tmp_path / "mine")
+
+
+def test_a_copy_that_fails_half_way_says_why(monkeypatch, tmp_path):
+    def full(*args, **options):
+        raise shutil.Error([(f"{n}.yaml", f"mine/{n}.yaml", "No space left on device") for n in range(40)])
+
+    monkeypatch.setattr(shutil, "copytree", full)
+    with pytest.raises(JobError, match=r"that can be written \(No space left on device\)"):
         shipped.copy(tmp_path / "mine")

@@ -22,6 +22,7 @@ from automl_gpt_ray.events import (
 from automl_gpt_ray.journal import FILE_NAME, Journal
 from automl_gpt_ray.lineage import Origin
 from automl_gpt_ray.records import Observation, Proposal, TrialState
+from automl_gpt_ray.report import index
 from automl_gpt_ray.report.anytime import anytime
 from automl_gpt_ray.report.importance import importances, parallel
 from automl_gpt_ray.report.index import write_reports
@@ -185,3 +186,13 @@ def test_the_command(made, tmp_path):
     assert done.output.startswith(str(tmp_path / "r.html"))
     failed = CliRunner().invoke(cli.app, ["report", str(folder), "--out", str(tmp_path / "no" / "r.html")])
     assert "`--out`: must be a file that can be written" in str(failed.exception)
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError("No space left on device")])
+def test_a_full_disk_is_told_with_the_file_it_has_no_room_for(made, tmp_path, monkeypatch, error):
+    def full(*args):
+        raise error
+
+    monkeypatch.setattr(index, "write_reports", full)
+    failed = CliRunner().invoke(cli.app, ["report", str(made(2)), "--out", str(tmp_path / "r.html")])
+    assert f"(No space left on device), got {tmp_path / 'r.html'}" in str(failed.exception)
