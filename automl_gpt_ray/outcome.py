@@ -16,6 +16,7 @@ from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
+from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.limits import Limit
 from automl_gpt_ray.lineage import Applied
 from automl_gpt_ray.pareto import LimitCheck, ParetoRow, check_limits, pareto_front
@@ -117,11 +118,20 @@ class Outcome:
         return json.dumps(json.loads(_ADAPTER.dump_json(self)), indent=2, ensure_ascii=False)
 
     def save(self, folder: Path) -> Path:
-        """Write `outcome.json` into `folder`, whole or not at all, and return its path."""
+        """Write `outcome.json` into `folder`, whole or not at all, and return its path.
+
+        Raises:
+            JobError: It cannot be written; the journal has what it says.
+        """
         path = folder / FILE_NAME
         draft = path.with_suffix(".tmp")
-        draft.write_text(self.to_json() + "\n", encoding="utf-8")
-        os.replace(draft, path)  # noqa: PTH105 - atomic, and Path.replace reads as a text operation
+        try:
+            draft.write_text(self.to_json() + "\n", encoding="utf-8")
+            os.replace(draft, path)  # noqa: PTH105 - atomic, and Path.replace reads as a text operation
+        except OSError as error:
+            rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+            remedy = f"free some room and resume: `automl-gpt-ray run --resume {self.run_dir}`"
+            raise JobError(self.name, [Problem("run_dir", rule, str(path), remedy)]) from None
         return path
 
 

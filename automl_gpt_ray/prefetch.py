@@ -216,7 +216,12 @@ class Prefetcher:
                 lane.told = self._stock.demand.told()
                 history = self._book.history()
                 lane.begun.append(began := time.monotonic())
-            self._call(lane, history, wanted, began)
+            try:
+                self._call(lane, history, wanted, began)
+            except JournalError as error:  # told to whoever asks for the next trial
+                with self._wake:
+                    self._broken = error
+                return
 
     def _wanted(self, lane: Lane) -> int:
         return 0 if lane.source in self._outages.spent else self._stock.wanted(lane)
@@ -227,10 +232,8 @@ class Prefetcher:
         except AdviceError as error:
             self._failed(lane, wanted, error)
             return
-        except JournalError as error:
-            with self._wake:
-                self._broken = error
-            return
+        except JournalError:
+            raise
         except Exception as error:  # noqa: BLE001 - an advisor's bug must not end somebody's cluster run
             if not lane.failures:
                 _LOG.exception("the advisor `%s` failed; the others carry on", lane.source)

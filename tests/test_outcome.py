@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import math
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -12,6 +14,7 @@ from small_runs import PLAIN, proposed
 
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
+from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import (
     CallFailed,
     CheckpointSaved,
@@ -116,6 +119,18 @@ def test_saving_again_replaces(tmp_path):
     full(tmp_path).save(tmp_path)
     of(a_book(), tmp_path).save(tmp_path)
     assert load_outcome(tmp_path).best_trial is None
+
+
+def test_a_full_disk_is_told_with_what_to_do(tmp_path, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    outcome = of(a_book(), tmp_path)
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(JobError, match="No space left on device") as told:
+        outcome.save(tmp_path)
+    assert str(tmp_path / "outcome.json") in str(told.value)
+    assert f"Free some room and resume: `automl-gpt-ray run --resume {tmp_path}`" in str(told.value)
 
 
 @pytest.mark.parametrize("values", [[], [math.nan, math.inf]])

@@ -416,6 +416,22 @@ def test_a_take_that_cannot_be_written_is_an_error(supply, journalled):
     assert book.trial("t1") is None
 
 
+def test_advice_that_cannot_be_written_ends_the_run_and_not_a_thread_in_a_traceback(supply, journalled, monkeypatch):
+    book, _ = journalled
+    raised = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: raised.append(args.exc_value))
+    made = supply(Counting(), book=book, start=False)
+    book.close()
+    for lane in made._lanes.values():
+        monkeypatch.setattr(lane, "threads", [threading.Thread(target=made._work, args=(lane,))])
+        lane.threads[0].start()
+        lane.threads[0].join(SOON)
+        assert not lane.threads[0].is_alive()
+    assert raised == []
+    with pytest.raises(JournalError):
+        made.take("t1")
+
+
 def test_several_calls_are_in_flight(supply):
     advisor = Counting("language", delay=0.2)
     made = supply(advisor, rules={"language": LaneRule(workers=4, batch=1, most=1, depth=8, fresh_ended=False)})

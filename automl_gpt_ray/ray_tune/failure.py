@@ -7,10 +7,11 @@ from pathlib import Path
 from ray.exceptions import OutOfMemoryError, RayActorError, RayTaskError
 from ray.tune.experiment import Trial
 
-from automl_gpt_ray.errors import TrainingError
+from automl_gpt_ray.errors import JournalError, TrainingError
 
 MAX_MESSAGE = 300
 _OOM = ("out of memory", "outofmemory", "cannot allocate memory", "bad_alloc")
+_UNWRITTEN = f"{JournalError.__module__}.{JournalError.__name__}: "
 
 
 def failure_of(trial: Trial) -> tuple[str, str]:
@@ -54,6 +55,18 @@ def classify(error: BaseException) -> tuple[str, str]:
     if isinstance(cause, RayActorError):  # also where its node died too often, see `enduring`
         return "lost", _short(text)
     return "error", _short(text)
+
+
+def journal_error(error: BaseException) -> JournalError | None:
+    """Return the journal's error that made Ray end the search with `error`; None where another did."""
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, JournalError):
+        cause = cause.__cause__ or cause.__context__
+    if cause is not None:
+        return cause
+    # Ray may keep no more of an error than its traceback, as text.
+    told = [line.partition(_UNWRITTEN)[2] for line in str(error).splitlines() if _UNWRITTEN in line]
+    return JournalError(told[-1].strip()) if told else None
 
 
 def _short(text: str) -> str:

@@ -26,6 +26,7 @@ from automl_gpt_ray.errors import JobError, Problem
 from automl_gpt_ray.ray_tune.asha import ResumableASHA
 from automl_gpt_ray.ray_tune.cluster import GIGABYTE, MEMORY
 from automl_gpt_ray.ray_tune.enduring import Enduring
+from automl_gpt_ray.ray_tune.failure import journal_error
 from automl_gpt_ray.ray_tune.prepared import Prepared
 from automl_gpt_ray.ray_tune.progress import Progress, Tell
 from automl_gpt_ray.ray_tune.results import STEP
@@ -51,10 +52,13 @@ def search(prepared: Prepared, searcher: LLMSearch, place: RunPlace, tell: Tell 
 
     Raises:
         JobError: The trainable reports no value of the metric that the job optimises.
+        JournalError: What happened could not be written down.
     """
     try:
         _search(prepared, searcher, place, tell)
     except TuneError as error:
+        if unwritten := journal_error(error):
+            raise unwritten from None
         if MISSING not in str(error):
             raise
         metric = prepared.loaded.brief.objective.metric
