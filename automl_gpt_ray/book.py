@@ -59,6 +59,7 @@ class Book:
 
     Attributes:
         seconds: Wall-clock time the run has taken, without the time during which no driver lived.
+        calls: Of the language model, those of which nothing has come yet.
 
     Raises:
         JournalError: The journal holds results but not what the run is: its beginning is damaged.
@@ -78,7 +79,7 @@ class Book:
         self.decisions: list[Decision] = []
         self._trials: dict[str, TrialRecord] = {}
         self._pending: dict[str, Proposal] = {}
-        self._calls = OpenCalls()
+        self.calls = OpenCalls()
         self._checkpoints: dict[str, dict[int, str]] = {}
         self.feedback: tuple[Feedback, ...] = ()
         self._snapshot: History | None = None
@@ -149,7 +150,7 @@ class Book:
     def unread(self) -> list[tuple[PromptSent, ReplyReceived]]:
         """Return the replies that came in but whose proposals did not, oldest first."""
         with self._lock:
-            return self._calls.unread()
+            return self.calls.unread()
 
     def epochs_since(self, version: int) -> int:
         """Return how many new bests, new classes of failure and remarks of people came after `version`."""
@@ -191,26 +192,26 @@ class Book:
 
     @_apply.register
     def _(self, event: PromptSent) -> None:
-        self._calls.sent(event)
+        self.calls.sent(event)
 
     @_apply.register
     def _(self, event: ReplyReceived) -> None:
-        self._calls.received(event)
+        self.calls.received(event)
         self.spending = self.spending.after(event)
 
     @_apply.register
     def _(self, event: ReviewsRead) -> None:
-        self._calls.close(event.call)
+        self.calls.close(event.call)
 
     @_apply.register
     def _(self, event: CallFailed) -> None:
-        self._calls.close(event.call)
+        self.calls.close(event.call)
         self.spending = replace(self.spending, failures=self.spending.failures + 1)
 
     @_apply.register
     def _(self, event: AdviceGiven) -> None:
         # A reply whose proposals were all refused was read too: its problems begin with their ids.
-        self._calls.close_named(event.source, [*(p.id for p in event.proposals), *event.problems])
+        self.calls.close_named(event.source, [*(p.id for p in event.proposals), *event.problems])
         self._pending.update({proposal.id: proposal for proposal in event.proposals})
 
     @_apply.register

@@ -35,6 +35,11 @@ class OpenCalls:
         for call in [c for c in self._calls if any(i.startswith(f"{source}-{c}-") for i in named)]:
             del self._calls[call]
 
+    @property
+    def unanswered(self) -> int:
+        """How many calls neither brought a reply nor failed."""
+        return sum(reply is None for _, reply in self._calls.values())
+
     def unread(self) -> list[tuple[PromptSent, ReplyReceived]]:
         """Return the replies that came in and were not read, oldest first."""
         return [(prompt, reply) for prompt, reply in self._calls.values() if reply]

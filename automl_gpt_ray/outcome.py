@@ -183,7 +183,7 @@ def summarise(
         llm_seconds=round(spent.seconds, 3),
         prompt_tokens=spent.usage.prompt_tokens,
         completion_tokens=spent.usage.completion_tokens,
-        warnings=(*(d.reason for d in book.decisions if d.action in WARNINGS), *_unkept(history)),
+        warnings=(*(d.reason for d in book.decisions if d.action in WARNINGS), *_silent(book), *_unkept(history)),
         ended_by=ended_by,
         run_dir=str(run_dir),
         journal=str(journal),
@@ -198,6 +198,18 @@ def summarise(
         pareto=pareto_front(history),
         revisions=tuple(applied for trial in history.trials for applied in trial.lineage.applied),
     )
+
+
+def _silent(book: Book) -> list[str]:
+    """Return a warning where the language model answered nothing in the whole run and no outage tells so.
+
+    An outage is noted once a call has failed; one that hangs may outlast a short run.
+    """
+    asked = book.calls.unanswered + book.spending.failures
+    if book.spending.calls or not asked or any(decision.action in WARNINGS for decision in book.decisions):
+        return []
+    times = f"{asked} time{'s' if asked != 1 else ''}"
+    return [f"the language model was asked {times} and did not answer: no trial of this run is its own"]
 
 
 def _unkept(history: History) -> list[str]:

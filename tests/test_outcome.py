@@ -19,6 +19,7 @@ from automl_gpt_ray.events import (
     CallFailed,
     CheckpointSaved,
     Decision,
+    PromptSent,
     ReplyReceived,
     ResultReported,
     RunStarted,
@@ -119,6 +120,32 @@ def test_saving_again_replaces(tmp_path):
     full(tmp_path).save(tmp_path)
     of(a_book(), tmp_path).save(tmp_path)
     assert load_outcome(tmp_path).best_trial is None
+
+
+def asked(book, call):
+    book.record(PromptSent(call, "propose", 1, ()))
+
+
+def test_a_model_that_was_asked_and_never_answered_is_told(tmp_path):
+    book = a_book()
+    run(book, "t1", [0.5])
+    assert of(book, tmp_path).warnings == ()
+    asked(book, "a")
+    asked(book, "b")
+    book.record(CallFailed("b", "LLMUnavailable", "interrupted while waiting to try again"))
+    (told,) = of(book, tmp_path).warnings
+    assert "the language model was asked 2 times and did not answer" in told
+    assert "WARNING: the language model was asked" in " ".join(printed(of(book, tmp_path)).split())
+    book.record(Decision("run", "outage", "the model is down", "x"))
+    assert of(book, tmp_path).warnings == ("the model is down",)
+
+
+def test_a_model_that_answered_once_is_not_called_silent(tmp_path):
+    book = a_book()
+    asked(book, "a")
+    book.record(ReplyReceived("a", "{}", "m", Usage(10, 5), 0.5, "stop"))
+    asked(book, "b")
+    assert of(book, tmp_path).warnings == ()
 
 
 def test_a_full_disk_is_told_with_what_to_do(tmp_path, monkeypatch):
