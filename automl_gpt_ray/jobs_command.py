@@ -139,14 +139,20 @@ def overrides(settings: list[str] | None) -> dict[str, Any]:
 
 
 def feedback(job_id: str, address: str, text: str, hints: tuple[list[str] | None, ...]) -> str:
-    """Leave a remark in the run of a submitted job and return what a person is told; `hints`: fix, narrow, free."""
+    """Leave a remark in the run of a submitted job and return what a person is told; `hints`: fix, narrow, free.
+
+    Where it was not left, what is wrong with it is told instead, and the exit code is that of the command on the head.
+    """
     from automl_gpt_ray.feedback_command import remark
-    from automl_gpt_ray.jobs.following import follow
+    from automl_gpt_ray.jobs.following import exit_code, follow
     from automl_gpt_ray.jobs.submitting import tell
 
     said = remark(text, *(given or () for given in hints))
     server, lines = _server(address), list[str]()
-    follow(server, tell(server, job_id, said), lines.append)
+    state = follow(server, tell(server, job_id, said), lines.append)
+    if state.status != "SUCCEEDED":
+        sys.stderr.write("\n".join(lines or [state.message]) + "\n")
+        raise typer.Exit(exit_code(state))
     return "\n".join(lines)
 
 

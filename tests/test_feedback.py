@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from small_runs import CONDITIONAL, MAXIMISE, PLAIN, full_brief, proposed
 from typer.testing import CliRunner
 
+from automl_gpt_ray import jobs_command
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.cli import app
 from automl_gpt_ray.errors import JobError
@@ -22,6 +23,8 @@ from automl_gpt_ray.feedback import MAX_TEXT, SHOWN, Feedback, told_at
 from automl_gpt_ray.feedback_file import FILE_NAME, MAX_LINE, give, lines_from, read
 from automl_gpt_ray.hints import hint_problems, hints_of
 from automl_gpt_ray.job_events import FeedbackGiven
+from automl_gpt_ray.jobs import driver, following, submitting
+from automl_gpt_ray.jobs.server import JobState
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.lanes import LANGUAGE, LaneRule
 from automl_gpt_ray.listening import MAX_REMARKS, Listener
@@ -295,6 +298,34 @@ def test_the_command_checks_before_it_leaves_anything(tmp_path):
         assert isinstance(call(app, ["feedback", str(tmp_path), *wrong]).exception, JobError), wrong
     assert not (tmp_path / FILE_NAME).exists()
     assert isinstance(call(app, ["feedback", str(tmp_path / "nowhere"), "hello"]).exception, JobError)
+
+
+def test_a_remark_from_elsewhere_is_checked_before_it_is_left(tmp_path, capsys):
+    def told(**hints):
+        values = {"text": "", "fixed": {}, "narrowed": {}, "freed": [], **hints}
+        return driver.main(["feedback", str(tmp_path), json.dumps(values)])
+
+    ran(tmp_path).close()
+    assert told(fixed={"eta": 9}) == 2
+    assert "`--fix eta`" in capsys.readouterr().err
+    assert not (tmp_path / FILE_NAME).exists()
+    assert told(narrowed={"eta": [0.01, 0.1]}) == 0
+    assert (tmp_path / FILE_NAME).exists()
+
+
+@pytest.mark.parametrize(("status", "code"), [("SUCCEEDED", 0), ("FAILED", 2)])
+def test_a_remark_that_was_not_left_elsewhere_is_an_error_here(monkeypatch, status, code):
+    def follow(server, job_id, write):
+        write("what the head said")
+        return JobState(job_id, status, "runs/x", (), "", code, None, None, "")
+
+    monkeypatch.setattr(following, "follow", follow)
+    monkeypatch.setattr(submitting, "tell", lambda *_: "job")
+    monkeypatch.setattr(jobs_command, "_server", lambda address: None)
+    done = CliRunner().invoke(app, ["feedback", "job", "--fix", "eta=9", "--address", "http://head:8265"])
+    assert done.exit_code == code
+    assert ("what the head said" in done.stderr) == bool(code)
+    assert ("what the head said" in done.stdout) != bool(code)
 
 
 def test_the_command_tells_what_came_of_it(tmp_path):

@@ -15,11 +15,16 @@ from typing import Any, NoReturn
 
 from rich.console import Console
 
+from automl_gpt_ray.brief import Brief
 from automl_gpt_ray.config import LoadedJob, read_job
-from automl_gpt_ray.errors import AutoMLGPTError, InputError
+from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
+from automl_gpt_ray.events import RunStarted
 from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.feedback_file import give
+from automl_gpt_ray.hints import hint_problems
 from automl_gpt_ray.job_file import FILE_NAME, saved_job
+from automl_gpt_ray.journal import FILE_NAME as JOURNAL
+from automl_gpt_ray.journal import scan_journal
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.ray_tune.configured_llm import configured
 from automl_gpt_ray.ray_tune.run import resume, run
@@ -63,9 +68,21 @@ def _feedback(run_dir: str, text: str) -> int:
     values: dict[str, Any] = json.loads(text)
     narrowed = {name: (float(low), float(high)) for name, (low, high) in values["narrowed"].items()}
     said = Feedback("", values["text"], values["fixed"], narrowed, tuple(values["freed"]))
-    made = give(place_of(run_dir).folder, said)
+    folder = place_of(run_dir).folder
+    if problems := _hint_problems(folder / JOURNAL, said):
+        raise JobError("feedback", problems)
+    made = give(folder, said)
     sys.stdout.write(f"feedback {made.id}: the run will know of it within seconds\n")
     return 0
+
+
+def _hint_problems(journal: Path, said: Feedback) -> list[Problem]:
+    """Return what is wrong with the hints of a remark; nothing before the run has begun, which checks them then."""
+    if not journal.is_file():
+        return []
+    events = (entry.event for entry in scan_journal(journal) if entry)
+    began = next((event for event in events if isinstance(event, RunStarted)), None)
+    return hint_problems(said, Brief.from_dict(began.brief).space) if began and began.brief else []
 
 
 def _fail(message: str, code: int) -> int:
