@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import final
+from typing import Any, final
 
 from automl_gpt_ray.errors import LLMUnavailable
 from automl_gpt_ray.records import Completion, JsonSchema, Prompt
@@ -31,6 +31,14 @@ class Scripted:
         self._repeat_last = repeat_last
         self._asked: list[tuple[Prompt, JsonSchema | None]] = []
         self._lock = threading.Lock()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles the client with the Tuner; a lock cannot be, and a copy needs one of its own.
+        with self._lock:
+            return {**self.__dict__, "_asked": list(self._asked), "_lock": None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
 
     @property
     def prompts(self) -> tuple[Prompt, ...]:

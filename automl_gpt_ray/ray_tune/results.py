@@ -33,7 +33,7 @@ def observation(result: Mapping[str, Any], step_key: str | None = None) -> Obser
         result: Flattened, as searchers get it.
         step_key: Key of the step; by default the trainable's own `step`, else `training_iteration`.
     """
-    told = ((name, _metric(value)) for name, value in result.items() if _may_be_metric(name))
+    told = ((name, _metric(value)) for name, value in result.items() if may_be_metric(name))
     metrics = {name: value for name, value in told if value is not None}
     seconds = _number(result.get(SECONDS), result.get("time_total_s", 0.0))
     return Observation(step_of(result, step_key), metrics, seconds)
@@ -97,8 +97,9 @@ def stated_steps(stop: Any, step_key: str | None = None) -> tuple[str | None, in
     return key, stop.get(key)
 
 
-def _may_be_metric(name: str) -> bool:
-    return name not in _RAY_KEYS and not name.startswith("config/")
+def may_be_metric(name: Any) -> bool:
+    """Return whether a key of a result may name a metric: a text that is not Ray's bookkeeping."""
+    return isinstance(name, str) and name not in _RAY_KEYS and not name.startswith("config/")
 
 
 def _metric(value: Any) -> float | None:

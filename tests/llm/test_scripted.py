@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -43,3 +44,11 @@ def test_each_reply_is_given_once_to_several_threads():
         texts = [completion.text for completion in pool.map(client.complete, prompts)]
     assert sorted(texts, key=int) == [str(n) for n in range(200)]
     assert set(client.prompts) == set(prompts)
+
+
+def test_a_pickled_script_goes_on_where_it_was(prompt):
+    client = Scripted(["one", "two"])
+    client.complete(prompt)
+    copy = pickle.loads(pickle.dumps(client))
+    assert copy.complete(prompt).text == client.complete(prompt).text == "two"
+    assert copy.prompts == (prompt, prompt)

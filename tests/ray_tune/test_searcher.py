@@ -243,6 +243,12 @@ def test_numbers_in_arrays_without_dimensions_are_metrics(search):
     assert search.book.trial("a").observations[0].metrics == {"accuracy": 0.5}
 
 
+def test_keys_that_are_no_texts_are_no_metrics(search):
+    suggested(search, "a")
+    search.on_trial_result("a", {"accuracy": 0.5, 7: 0.2, "training_iteration": 1})
+    assert search.book.trial("a").observations[0].metrics == {"accuracy": 0.5}
+
+
 def test_without_a_metric_it_says_what_is_missing(tmp_path):
     search = LLMSearch(journal=tmp_path)
     search.set_search_properties(None, None, {"a": tune.uniform(0, 1)})
