@@ -34,6 +34,7 @@ from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.opening import open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
+from automl_gpt_ray.ray_tune.arguments import check_arguments, seed_of, whole
 from automl_gpt_ray.ray_tune.domains import from_ray, nest
 from automl_gpt_ray.ray_tune.results import Clocks, ended, is_told, observation, stated_steps
 from automl_gpt_ray.ray_tune.scheduler import new_is_due
@@ -42,7 +43,6 @@ from automl_gpt_ray.recollection import Recollection
 from automl_gpt_ray.records import Objective, TrialState
 from automl_gpt_ray.revision import heir
 from automl_gpt_ray.run_budget import RunBudget, completed, rays_limits, within
-from automl_gpt_ray.space import SearchSpace
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import SteeringRule
 from automl_gpt_ray.storage import Place
@@ -71,7 +71,7 @@ class LLMSearch(Searcher):
         outages: What is done while the language model cannot be asked.
         priors: Source to its first share of the trials. `gpus`: Of each trial, for a budget of GPU-hours.
         journal: Folder of the journal; by default a temporary one, kept in Ray's snapshots.
-        seed: Of everything random. `about`: Written into the journal's first line. `recollection`: Of similar data.
+        seed: Of everything random; None is any. `about`: For the journal's first line. `recollection`: Of similar data.
     """
 
     def __init__(
@@ -94,22 +94,22 @@ class LLMSearch(Searcher):
         outages: OutagePolicy | None = None,
         priors: Mapping[str, float] = PRIORS,
         journal: str | Path | None = None,
-        seed: int = 0,
+        seed: int | None = 0,
         about: Mapping[str, Any] | None = None,
         recollection: Recollection | None = None,
     ) -> None:
+        check_arguments(locals())
         super().__init__(metric=metric, mode=mode)
-        self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed, max_prompt_tokens
+        self._llm, self._sampler, self._seed, self._limit = llm, sampler, seed_of(seed), whole(max_prompt_tokens)
         self._model_card, self._data_card, self._request = model_card, data_card, request or Request()
-        self._default, self._max_steps, self._step_key, self._recollection = default, max_steps, step_key, recollection
-        self._mixture, self._priors, self._about = mixture, dict(priors), dict(about or {})
+        self._default, self._max_steps, self._step_key = default, whole(max_steps), step_key
+        self._mixture, self._priors, self._about, self._gpus = mixture, dict(priors), dict(about or {}), gpus
         self._journal_folder = Path(journal).absolute() if journal else None
-        self._space: SearchSpace | None = None if model_card is None else model_card.space
-        self._budget, self._gpus, self._outages = budget or Budget(), gpus, outages
+        self._space = model_card.space if model_card else None
+        self._budget, self._outages, self._recollection = budget or Budget(), outages, recollection
         self.listener: Callable[[], object] | None = None
-        self._rays: dict[str, float | None] = {}
         self._limits: RunBudget | None = None
-        self._clocks, self.closed = Clocks(), frozenset[str]()
+        self._rays, self._clocks, self.closed = dict[str, float | None](), Clocks(), frozenset[str]()
         self.rule: SteeringRule | None = None
         self.slots: Callable[[], int] | None = None
         self._steering: Steering | None = None
@@ -118,8 +118,8 @@ class LLMSearch(Searcher):
         self._supply: Prefetcher | None = None
         self._people: Listener | None = None
         if model_card is not None and data_card is not None and metric is None:
-            objective = Brief.of(model_card, data_card, self._request).objective
-            self._metric, self._mode = objective.metric, objective.mode
+            told = Brief.of(model_card, data_card, self._request).objective
+            self._metric, self._mode = told.metric, told.mode
 
     @property
     def book(self) -> Book:
