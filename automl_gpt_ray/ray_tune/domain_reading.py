@@ -30,22 +30,28 @@ def read_domain(name: str, value: Any) -> Parameter | Problem | None:
     """
     if isinstance(value, Domain):
         return _checked(name, value, _reader(value))
-    if isinstance(value, dict):
+    if isinstance(value, dict) and set(value) == {"grid_search"}:
         return Problem(name, "grids are not searched adaptively", shown(value), "write `tune.choice([...])`")
     if callable(value) and not isinstance(value, type):
         return Problem(name, "functions have no range to search", shown(value), _FUNCTION)
-    if _holds_domain(value):
+    if holds_domain(value):
         # Ray fills it in without a searcher, and with one hands the domain itself to the trainable.
         remedy = "name each: `{'layers': {'0': tune.randint(1, 5)}}`"
         return Problem(name, "lists must hold no ranges to search", shown(value), remedy)
-    scalar = _scalar(value)
+    scalar = scalar_of(value)
     return ConstantParameter(value=scalar) if _is_scalar(scalar) else None
 
 
-def _holds_domain(value: Any) -> bool:
+def holds_domain(value: Any) -> bool:
+    """Return whether `value` is, or holds at any depth, something to search or a grid."""
     if isinstance(value, dict):
-        return "grid_search" in value or any(map(_holds_domain, value.values()))
-    return isinstance(value, Domain) or (isinstance(value, list | tuple) and any(map(_holds_domain, value)))
+        return "grid_search" in value or any(map(holds_domain, value.values()))
+    return isinstance(value, Domain) or (isinstance(value, list | tuple) and any(map(holds_domain, value)))
+
+
+def scalar_of(value: Any) -> Any:
+    """Return NumPy's scalars as Python's; anything else as it is."""
+    return value.item() if isinstance(value, np.generic) else value
 
 
 _Reader = Callable[[str, Any], Parameter | Problem]
@@ -94,11 +100,12 @@ def _int(name: str, domain: Any) -> Parameter | Problem:
 def _choice(name: str, domain: Any) -> Parameter | Problem:
     if domain.is_grid():
         return Problem(name, "grids are not searched adaptively", domain.domain_str, "write `tune.choice([...])`")
-    choices = [_scalar(choice) for choice in domain.categories]
+    choices = [scalar_of(choice) for choice in domain.categories]
     odd = [choice for choice in choices if not _is_scalar(choice)]
     if odd:
         remedy = "choose among names for them, and look the name up inside the trainable"
-        return Problem(name, "choices must be texts, numbers, booleans or None", shown(odd[0]), remedy)
+        got = "an object" if _is_placeholder(odd[0]) else shown(odd[0])
+        return Problem(name, "choices must be texts, numbers, booleans or None", got, remedy)
     return ChoiceParameter(choices=choices)
 
 
@@ -126,8 +133,9 @@ def _sampler_fault(name: str, sampler: Any, domain: Any) -> Problem | None:
     return None
 
 
-def _scalar(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value
+def _is_placeholder(value: Any) -> bool:
+    # What the Tuner puts in the place of an object before a searcher sees it (ray/tune/impl/placeholder.py).
+    return isinstance(value, tuple) and len(value) == 2 and value[0] in ("__ref_ph", "__fn_ph")
 
 
 def _is_scalar(value: Any) -> bool:

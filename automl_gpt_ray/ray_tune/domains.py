@@ -29,7 +29,7 @@ from automl_gpt_ray.parameters import (
     IntParameter,
     Parameter,
 )
-from automl_gpt_ray.ray_tune.domain_reading import read_domain
+from automl_gpt_ray.ray_tune.domain_reading import holds_domain, read_domain, scalar_of
 from automl_gpt_ray.records import Config, Scalar
 from automl_gpt_ray.space import SearchSpace
 
@@ -63,9 +63,9 @@ def to_ray(space: SearchSpace) -> dict[str, Any]:
 def from_ray(param_space: Mapping[str, Any], default: Mapping[str, Any] | None = None) -> SearchSpace:
     """Return a Tune user's `param_space` as a search space with flat names.
 
-    Constants that are no scalar (lists, arrays, object references) stay out of the space: Ray itself
-    merges them into every trial's configuration. `from_ray(to_ray(space))` has the ranges and
-    conditions of `space`.
+    Constants that are no scalar (lists, arrays, object references, dicts whose keys are no texts) stay
+    out of the space: Ray itself merges them into every trial's configuration. `from_ray(to_ray(space))` has
+    the ranges and conditions of `space`.
 
     Args:
         param_space: Nested dicts of domains and constants.
@@ -100,10 +100,10 @@ def read_config(space: SearchSpace, config: Mapping[str, Any]) -> dict[str, Any]
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, Any]:
-    """Return nested dicts as one, keys joined by `/`; empty dicts vanish."""
+    """Return nested dicts as one, keys joined by `/`; empty dicts vanish, and those that are constants stay whole."""
     flat: dict[str, Any] = {}
     for key, value in config.items():
-        if isinstance(value, dict) and set(value) != {"grid_search"}:
+        if isinstance(value, dict) and set(value) != {"grid_search"} and not _is_constant(value):
             flat.update({f"{key}{SEPARATOR}{inner}": item for inner, item in flatten(value).items()})
         else:
             flat[str(key)] = value
@@ -194,13 +194,18 @@ def _unaligned(name: str, got: str) -> Problem:
     return Problem(name, rule, got, "move `low` onto a multiple of `step`, or enlarge or remove `step`")
 
 
+def _is_constant(value: dict[Any, Any]) -> bool:
+    # Such as the weights of classes, {0: 1.0, 1: 5.0}. Ray sorts the keys, and so cannot have texts among them.
+    return bool(value) and not any(isinstance(key, str) for key in value) and not holds_domain(value)
+
+
 def _key_problems(values: Mapping[Any, Any], prefix: str = "") -> Iterator[Problem]:
     for key, value in values.items():
         name = f"{prefix}{key}"
         if not isinstance(key, str) or not key or SEPARATOR in key:
             remedy = f"nest a dict instead of writing `{SEPARATOR}`" if SEPARATOR in str(key) else "rename it"
             yield Problem(name or "(empty)", f"keys must be texts without `{SEPARATOR}`", shown(key), remedy)
-        if isinstance(value, dict):
+        if isinstance(value, dict) and not _is_constant(value):
             yield from _key_problems(value, f"{name}{SEPARATOR}")
 
 
@@ -217,7 +222,7 @@ def _from_value(name: str, value: Any, problems: list[Problem]) -> Parameter | N
 def _starting(name: str, parameter: Parameter, starts: Mapping[str, Any], problems: list[Problem]) -> Parameter:
     if name not in starts:
         return parameter
-    start: Scalar = starts[name]
+    start: Scalar = scalar_of(starts[name])
     if fault := parameter.fault(start):
         problems.append(Problem(name, f"`default` {fault}", shown(start), "move the default or widen the range"))
     elif not isinstance(parameter, ConstantParameter):

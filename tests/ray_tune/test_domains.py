@@ -164,6 +164,21 @@ def test_constants_that_are_no_scalars_are_left_to_ray():
     assert list(from_ray({"a": 1, "layers": [64, 64], "kind": dict, "x": tune.uniform(0, 1)}).parameters) == ["a", "x"]
 
 
+def test_dicts_with_keys_that_are_no_texts_are_constants_for_ray():
+    weights = {0: 1.0, 1: 5.0}
+    param_space = {"weights": weights, "m": {"ids": {"deep": {7: "a"}}, "x": tune.uniform(0, 1)}, "by": {(1, 2): {}}}
+    assert list(from_ray(param_space, default={"weights": weights, "m": {"x": 0.5}}).parameters) == ["m/x"]
+    with pytest.raises(SpaceError, match="keys must be texts"):
+        from_ray({"weights": {0: tune.uniform(0, 1), 1: 5.0}})
+
+
+def test_an_object_to_choose_is_called_one():
+    # As the Tuner hands over `tune.choice([SGD, Adam])`.
+    with pytest.raises(SpaceError) as caught:
+        from_ray({"optimiser": tune.choice([("__ref_ph", "12f8b5a5"), ("__ref_ph", "391d545b")])})
+    assert caught.value.problems[0].got == "an object"
+
+
 def test_every_problem_is_told_at_once():
     param_space = {
         "grid": tune.grid_search([1, 2]),
@@ -207,6 +222,20 @@ def test_every_problem_is_told_at_once():
 def test_default_nested_or_flat(default):
     space = from_ray({"m": {"lr": tune.uniform(0, 1)}, "depth": tune.randint(1, 5), "seed": 1}, default)
     assert space.default == {"m/lr": 0.5, "depth": 3, "seed": 1}
+
+
+def test_numbers_of_numpy_are_defaults():
+    default = {"a": np.int64(3), "b": np.float32(0.5), "c": np.int64(16), "d": np.bool_(True), "e": np.int64(1)}
+    space = {
+        "a": tune.randint(1, 5),
+        "b": tune.uniform(0, 1),
+        "c": tune.choice([8, 16]),
+        "d": tune.choice([True]),
+        "e": 1,
+    }
+    started = from_ray(space, default).default
+    assert started == {"a": 3, "b": 0.5, "c": 16, "d": True, "e": 1}
+    assert [type(value) for value in started.values()] == [int, float, int, bool, int]
 
 
 def test_wrong_defaults_are_told_at_once():
