@@ -201,10 +201,13 @@ def rays_limits(spec: Mapping[str, Any]) -> dict[str, float | None]:
 
 
 def completed(budget: Budget, limits: Mapping[str, Any]) -> Budget:
-    """Return `budget` with `limits` where it has none of its own.
+    """Return `budget` with `limits` where it has none of its own, and no more trials than Ray asks for.
 
     Args:
         budget: What the caller wants.
         limits: From the run's first event: what Ray tells when a run is restored is not the run's.
     """
-    return budget.model_copy(update={k: v for k, v in limits.items() if v is not None and getattr(budget, k) is None})
+    told = {k: v for k, v in limits.items() if v is not None and getattr(budget, k) is None}
+    if budget.trials is not None and (asked := limits.get("trials")) is not None:
+        told["trials"] = min(budget.trials, asked)  # Ray would ask for no more: nobody need wait for the others
+    return budget.model_copy(update=told)

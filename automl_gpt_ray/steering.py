@@ -61,6 +61,7 @@ class Steering:
 
     Attributes:
         bare: Paused trials whose checkpoint is gone: to go on they begin anew.
+        closed: Whether nobody takes a new trial any more, whatever the budget leaves.
     """
 
     def __init__(
@@ -80,7 +81,7 @@ class Steering:
         self.slice = max(1, round(max_step / SLICES))
         self._rungs = Promotion(max_step, min(rule.grace or self.slice, max_step), rule.eta)
         self._auditing = Auditing(book, rule.audit)
-        self.bare = set[str]()
+        self.bare, self.closed = set[str](), False
         self._ranking: Ranking | None = None
         self._trusted = False
         self._asked: dict[str, int] = {}
@@ -118,7 +119,7 @@ class Steering:
         Raises:
             JournalError: As `after`.
         """
-        starts, ranking = self._may_start(), self._latest()
+        starts, ranking = self._starts(), self._latest()
         asked = (self._book.version, starts, ranking)
         if self._said[0] != asked:  # Ray asks again and again
             self._said = asked, self._next(self._book.history(), starts, ranking)
@@ -169,7 +170,7 @@ class Steering:
         return self._promoted(history, starts)
 
     def _outdone(self, trial: TrialRecord) -> Choice | None:
-        starts, ranking = self._may_start(), self._latest()
+        starts, ranking = self._starts(), self._latest()
         history = self._book.history()
         if self._trusted and (_reported(history) < AT_FIRST or not passes(trial, self.slice)):
             return None
@@ -234,6 +235,9 @@ class Steering:
         if best and best.state is TrialState.PAUSED and not self._trusted:
             return Choice("trial", best.id, f"trial {best.id} is the best so far", RUNGS)
         return Choice("end", reason="no paused trial promises enough, and no new one may start")
+
+    def _starts(self) -> bool:
+        return self._may_start() and not self.closed
 
     def _latest(self) -> Ranking | None:
         if self._broken:

@@ -232,6 +232,7 @@ def test_ray_says_what_the_budget_does_not():
     told = rays_limits({"num_samples": 7, "time_budget_s": timedelta(minutes=1)})
     assert completed(Budget(steps=9), told).limits == {"seconds": 60.0, "steps": 9, "trials": 7}
     assert completed(Budget(trials=3, seconds=5), told).limits == {"trials": 3, "seconds": 5.0}
+    assert completed(Budget(trials=50), told).limits["trials"] == 7  # Ray never asks for more
     assert completed(Budget(), rays_limits({})) == completed(Budget(), {}) == Budget()
 
 

@@ -105,8 +105,8 @@ class ReviewScheduler(FIFOScheduler):
 
     def on_trial_result(self, tune_controller: Any, trial: Trial, result: dict[str, Any]) -> str:
         """Let the trial go on, pause it where something else promises more, or stop it where a review says so."""
-        desk = self._desk
-        if desk is None or desk.steering is None:
+        desk, steering = self._desk, self._steering(tune_controller)
+        if desk is None or steering is None:
             return TrialScheduler.CONTINUE
         # The searcher is told after the scheduler, and not at all of a result that stops its trial.
         desk.on_trial_result(trial.trial_id, result)
@@ -117,7 +117,7 @@ class ReviewScheduler(FIFOScheduler):
             return TrialScheduler.STOP
         if self._revising is not None and (told := self._revising.after(trial, result)):
             return told
-        choice = desk.steering.after(trial.trial_id)
+        choice = steering.after(trial.trial_id)
         if choice is None or known is None:
             return (self._revising and self._revising.begin(trial)) or TrialScheduler.CONTINUE
         if choice.ends:
@@ -133,16 +133,16 @@ class ReviewScheduler(FIFOScheduler):
 
     def choose_trial_to_run(self, tune_controller: Any) -> Trial | None:
         """Return the paused trial that is due a free worker, or a pending trial."""
-        desk, trials = self._desk, tune_controller.get_trials()
+        desk, steering, trials = self._desk, self._steering(tune_controller), tune_controller.get_trials()
         pending = next((trial for trial in trials if trial.status == Trial.PENDING), None)
-        if desk is None or desk.steering is None or pending is not None:
+        if desk is None or steering is None or pending is not None:
             return pending
         paused = [trial for trial in tune_controller.get_live_trials() if trial.status == Trial.PAUSED]
         if (left := _left_behind(desk, paused)) is not None or not free_slots(desk):
             return left
         if self._revising is not None and (revised := self._revising.due(paused)):
             return revised
-        choice = desk.steering.next()
+        choice = steering.next()
         if choice.action == "end":
             self._end(tune_controller, paused, choice)
             return None
@@ -151,13 +151,21 @@ class ReviewScheduler(FIFOScheduler):
         if chosen is not None:
             if self._revising is not None:
                 self._revising.resumes(chosen)
-            desk.steering.bare.discard(chosen.trial_id)
+            steering.bare.discard(chosen.trial_id)
             desk.book.record(TrialResumed(chosen.trial_id, choice.reason))
         return chosen
 
     def debug_string(self) -> str:
         """Return what Ray prints of the scheduler."""
         return "Using ReviewScheduler: trials freeze and thaw."
+
+    def _steering(self, tune_controller: Any) -> Steering | None:
+        """Return what decides; it is told whether Ray still asks for trials, which may end before the budget does."""
+        steering = self._desk.steering if self._desk else None
+        if steering is not None:
+            is_finished = getattr(tune_controller.search_alg, "is_finished", None)  # none of a bare searcher
+            steering.closed = is_finished is not None and bool(is_finished())
+        return steering
 
     def _settle(self, trial: Trial) -> None:
         """Let the journal and Ray's snapshot agree on a trial that Ray restored as paused."""

@@ -122,3 +122,17 @@ def test_a_trial_that_ray_could_not_resume_yet_is_given_to_it_again(search):
     assert [scheduler.choose_trial_to_run(controller) for _ in range(3)] == [trial] * 3
     trial.status = Trial.RUNNING
     assert scheduler.choose_trial_to_run(controller) is not trial
+
+
+def test_nobody_waits_for_new_trials_that_ray_does_not_ask_for(search):
+    # Of the trials that `Repeater` repeats the book knows every other: the budget never says that it was the last.
+    scheduler, controller = restored(search, [(TrialState.PAUSED, 2)] * 3, Trial.PAUSED)
+    controller.search_alg = SimpleNamespace(
+        searcher=search, is_finished=lambda: True, on_trial_complete=search.on_trial_complete
+    )
+    for _ in range(3):
+        chosen = scheduler.choose_trial_to_run(controller)
+        if chosen is not None:
+            chosen.status = Trial.TERMINATED
+            search.on_trial_complete(chosen.trial_id, result(STEPS))
+    assert {trial.status for trial in controller.trials} == {Trial.TERMINATED}
