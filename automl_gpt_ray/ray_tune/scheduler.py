@@ -31,6 +31,9 @@ from automl_gpt_ray.records import TrialRecord, TrialState
 from automl_gpt_ray.steering import Steering
 from automl_gpt_ray.steering_rule import Choice, SteeringRule
 
+_GONE = {Trial.TERMINATED: TrialState.STOPPED, Trial.ERROR: TrialState.FAILED}
+"""What a restored trial is that Ray leaves as it is; counted as running or paused it would be waited for."""
+
 
 @runtime_checkable
 class Desk(Protocol):
@@ -168,10 +171,14 @@ class ReviewScheduler(FIFOScheduler):
         return steering
 
     def _settle(self, trial: Trial) -> None:
-        """Let the journal and Ray's snapshot agree on a trial that Ray restored as paused."""
+        """Let the journal and Ray's snapshot agree on a trial that Ray restored as paused, or left as it was."""
         known = self._desk.book.trial(trial.trial_id) if self._desk else None
         if known and self._desk and trial.status == Trial.PAUSED and known.state is TrialState.RUNNING:
             self._desk.book.record(TrialEnded(trial.trial_id, TrialState.PAUSED))
+        if known and self._desk and trial.status in _GONE and known.state in (TrialState.RUNNING, TrialState.PAUSED):
+            full = known.last_step >= self._desk.book.history().max_step
+            state = TrialState.COMPLETED if full else _GONE[trial.status]
+            self._desk.book.record(TrialEnded(trial.trial_id, state, message="Ray did not take it up again"))
         if known and self._desk and self._desk.steering and is_bare(trial):
             self._desk.steering.bare.add(trial.trial_id)
 

@@ -11,7 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import TrialEnded, TrialResumed
-from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler
+from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, free_slots
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.steering_rule import SteeringRule
@@ -85,7 +85,8 @@ def restored(search, ended, status):
             pass
         for at in range(1, step + 1):
             search.on_trial_result(name, result(at, 0.1 * number))
-        search.book.record(TrialEnded(name, state))
+        if state is not TrialState.RUNNING:
+            search.book.record(TrialEnded(name, state))
         trials.append(SimpleNamespace(trial_id=name, status=status, checkpoint="kept"))
     search.reconcile(dict.fromkeys((trial.trial_id for trial in trials), False))
     controller = Controller(search, trials)
@@ -136,3 +137,11 @@ def test_nobody_waits_for_new_trials_that_ray_does_not_ask_for(search):
             chosen.status = Trial.TERMINATED
             search.on_trial_complete(chosen.trial_id, result(STEPS))
     assert {trial.status for trial in controller.trials} == {Trial.TERMINATED}
+
+
+@pytest.mark.parametrize(("status", "state"), [("TERMINATED", TrialState.STOPPED), ("ERROR", TrialState.FAILED)])
+def test_a_trial_that_ray_does_not_take_up_again_holds_no_slot(search, status, state):
+    under_way = [(TrialState.RUNNING, 2), (TrialState.PAUSED, 2), (TrialState.COMPLETED, STEPS)]
+    restored(search, under_way, status)
+    assert [trial.state for trial in search.book.history().trials] == [state, state, TrialState.COMPLETED]
+    assert free_slots(search) == 2
