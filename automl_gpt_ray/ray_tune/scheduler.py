@@ -11,6 +11,7 @@ must save checkpoints and go on from them. Where `SteeringRule.revise` allows it
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
@@ -268,4 +269,6 @@ def _resources(trial: Trial) -> dict[str, float]:
 def fitting(needed: dict[str, float]) -> int:
     """Return how many trials that need so much of each resource the whole cluster holds at once, at least 1."""
     cluster = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    return max(1, int(min((cluster.get(name, 0.0) // amount for name, amount in needed.items()), default=1)))
+    # 2 // 0.2 is 9: what a float lacks must not cost a slot.
+    fit = (math.floor(cluster.get(name, 0.0) / amount + 1e-6) for name, amount in needed.items())
+    return max(1, min(fit, default=1))

@@ -11,7 +11,7 @@ from ray.tune.schedulers import TrialScheduler
 
 from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import TrialEnded, TrialResumed
-from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, free_slots
+from automl_gpt_ray.ray_tune.scheduler import ReviewScheduler, fitting, free_slots
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.steering_rule import SteeringRule
@@ -145,3 +145,9 @@ def test_a_trial_that_ray_does_not_take_up_again_holds_no_slot(search, status, s
     restored(search, under_way, status)
     assert [trial.state for trial in search.book.history().trials] == [state, state, TrialState.COMPLETED]
     assert free_slots(search) == 2
+
+
+@pytest.mark.parametrize(("cpus", "slots"), [(0.2, 10), (0.1, 20), (0.4, 5), (0.3, 6), (1.5, 1), (3.0, 1)])
+def test_fractions_of_a_resource_cost_no_slot(monkeypatch, cpus, slots):
+    monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
+    assert fitting({"CPU": cpus}) == slots
