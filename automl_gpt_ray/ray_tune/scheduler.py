@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Any, Protocol, runtime_checkable
 
 import ray
+from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter
@@ -92,6 +93,7 @@ class ReviewScheduler(FIFOScheduler):
         self._slots, self._max_paused, self._time_attr = slots, max_paused, time_attr
         self._desk: Desk | None = None
         self._revising: Revising | None = None
+        self._given = searcher is not None  # Ray copies searchers: which one it was cannot be asked later
         if searcher is not None:
             searcher.share(rule or SteeringRule())
 
@@ -100,7 +102,10 @@ class ReviewScheduler(FIFOScheduler):
         if self._desk is None:
             self._desk = _desk_of(tune_controller.search_alg)
             if self._desk is not None:
+                _check_saves(trial)
                 self._desk.slots = self._slots_of(trial)
+            elif self._given:
+                raise _other_searcher(tune_controller.search_alg)
         if self._desk is not None:
             self._settle(trial)
             self._revising = self._revising or revising_of(self._desk, trial)
@@ -258,6 +263,22 @@ def _desk_of(search_alg: Any) -> Desk | None:
         remedy = "leave it out, and say `ReviewScheduler(search, slots=...)` instead"
         raise JobError("TuneConfig", [Problem("max_concurrent_trials", rule, str(limiter.max_concurrent), remedy)])
     return desk
+
+
+def _other_searcher(search_alg: Any) -> JobError:
+    rule = "must be the searcher that the scheduler was given: another's trials would run as without the scheduler"
+    remedy = "say `search_alg=search, scheduler=ReviewScheduler(search)`"
+    found = type(getattr(search_alg, "searcher", search_alg)).__name__
+    return JobError("TuneConfig", [Problem("search_alg", rule, found, remedy)])
+
+
+def _check_saves(trial: Trial) -> None:
+    """Raise an error where the first pause of every trial would fail; Ray's class for functions does save."""
+    trainable = trial.get_trainable_cls() if isinstance(trial, Trial) else None
+    if trainable is not None and trainable.save_checkpoint is tune.Trainable.save_checkpoint:
+        rule = "must save checkpoints for `ReviewScheduler`, which pauses trials"
+        remedy = "write its `save_checkpoint` and `load_checkpoint`"
+        raise JobError("Tuner", [Problem("trainable", rule, trainable.__name__, remedy)])
 
 
 def _resources(trial: Trial) -> dict[str, float]:

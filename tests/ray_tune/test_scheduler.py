@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
 from ray import tune
 from ray.tune.experiment import Trial
 from ray.tune.schedulers import TrialScheduler
+from ray.tune.trainable import wrap_function
 
 from automl_gpt_ray.errors import JobError
 from automl_gpt_ray.events import TrialEnded, TrialResumed
@@ -151,3 +153,32 @@ def test_a_trial_that_ray_does_not_take_up_again_holds_no_slot(search, status, s
 def test_fractions_of_a_resource_cost_no_slot(monkeypatch, cpus, slots):
     monkeypatch.setattr("ray.cluster_resources", lambda: {"CPU": 2.0})
     assert fitting({"CPU": cpus}) == slots
+
+
+def test_a_scheduler_of_another_searcher_is_one_clear_error(search, tmp_path):
+    scheduler = ReviewScheduler(LLMSearch(max_steps=STEPS, journal=tmp_path / "other"))
+    trial = SimpleNamespace(trial_id="t0", status=Trial.PENDING, checkpoint=None)
+    with pytest.raises(JobError, match="`search_alg`: must be the searcher that the scheduler was given"):
+        scheduler.on_trial_add(Controller(search, [trial]), trial)
+    ReviewScheduler().on_trial_add(Controller(search, [trial]), trial)  # given none, it only runs what comes
+
+
+class Forgetful(tune.Trainable):
+    def step(self):
+        return {"score": 0.5}
+
+
+class Saving(Forgetful):
+    def save_checkpoint(self, checkpoint_dir):
+        return None
+
+
+@pytest.mark.parametrize("trainable", [Forgetful, Saving, lambda config: None])
+def test_a_class_that_saves_no_checkpoints_is_refused_before_its_first_pause(search, monkeypatch, trainable):
+    scheduler = ReviewScheduler(search, slots=1)
+    trial = Trial("made", trial_id="t0", stub=True)
+    made = trainable if isinstance(trainable, type) else wrap_function(trainable)
+    monkeypatch.setattr(trial, "get_trainable_cls", lambda: made)
+    refused = pytest.raises(JobError, match=r"`trainable`: must save checkpoints.*Forgetful.*`save_checkpoint`")
+    with refused if trainable is Forgetful else nullcontext():
+        scheduler.on_trial_add(Controller(search, [trial]), trial)
