@@ -274,7 +274,8 @@ def _other_searcher(search_alg: Any) -> JobError:
 
 def _check_saves(trial: Trial) -> None:
     """Raise an error where the first pause of every trial would fail; Ray's class for functions does save."""
-    trainable = trial.get_trainable_cls() if isinstance(trial, Trial) else None
+    known = isinstance(trial, Trial)  # none in virtual time
+    trainable = trial.get_trainable_cls() if known else None  # type: ignore[no-untyped-call]
     if trainable is not None and trainable.save_checkpoint is tune.Trainable.save_checkpoint:
         rule = "must save checkpoints for `ReviewScheduler`, which pauses trials"
         remedy = "write its `save_checkpoint` and `load_checkpoint`"
