@@ -59,8 +59,7 @@ class LLMSearch(Searcher):
     Args:
         llm: The language model; without it the classical optimiser and local moves share the trials.
         model_card: Gives the search space, its default and what the model is. Leave `param_space` empty.
-        data_card: What the data is.
-        request: Evaluation metrics, constraints, additional requests.
+        data_card: What the data is. `request`: Evaluation metrics, constraints, additional requests.
         default: The first trial's configuration, for a `param_space`; by default the centre of each range.
         metric: Optimised; by default that of the cards, else of `TuneConfig`. `mode`: `max` or `min`, as `metric`.
         max_steps: Steps of a full training; by default from `RunConfig(stop=...)`, else the Model Card's.
@@ -180,8 +179,7 @@ class LLMSearch(Searcher):
         """What the run has used of its budget, and what ended it."""
         if self._limits is None:
             told = self.book.started.about.get("ray") if self.book.started else None
-            budget = completed(self._budget, told or {})
-            self._limits = RunBudget(budget, self.book, self._gpus, self.book.seconds)
+            self._limits = RunBudget(completed(self._budget, told or {}), self.book, self._gpus, self.book.seconds)
         return self._limits
 
     def on_trial_result(self, trial_id: str, result: dict[str, Any]) -> None:
@@ -283,14 +281,16 @@ class LLMSearch(Searcher):
         return {**self.__dict__, **dict.fromkeys(_LIVE)}
 
     def _start(self) -> Prefetcher:
-        book, brief = self.book, self.brief
+        book, brief, folder = self.book, self.brief, self.book_path.parent
+        # Before anything is proposed: what was said while nobody drove the run binds the first proposals too.
+        Listener(book, brief.space, folder, lambda: None).look()
         llm = self._llm and within(self._llm, self._budget, book.spending)
         told = (brief, llm, self._sampler, self._seed, book.record, self._limit, self._priors)
         mixture = self._mixture or assemble(*told, elsewhere=True, by_curves=self.rule is not None)
         self._supply = open_supply(book, brief, mixture, self._seed, self._outages, self.limits.urgent)
         if self.rule and self._watch:
             self._steering = steer(book, brief, self._watch, self.rule, self.limits, self._supply, llm, self._limit)
-        self._people = Listener(book, brief.space, self.book_path.parent, self._supply.changed)
+        self._people = Listener(book, brief.space, folder, self._supply.changed)
         self._people.start()
         return self._supply
 

@@ -13,6 +13,8 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.errors import InputError, LLMUnavailable
+from automl_gpt_ray.feedback import Feedback
+from automl_gpt_ray.feedback_file import give
 from automl_gpt_ray.journal import read_journal
 from automl_gpt_ray.llm.scripted import Scripted
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
@@ -254,3 +256,17 @@ def test_without_a_metric_it_says_what_is_missing(tmp_path):
     search.set_search_properties(None, None, {"a": tune.uniform(0, 1)})
     with pytest.raises(InputError, match="`metric`: must be known before the first trial"):
         search.suggest("t0")
+
+
+def test_what_was_said_while_nobody_drove_the_run_binds_the_first_proposals_too(search, monkeypatch):
+    for name in "abc":
+        suggested(search, name)
+        finish(search, name, 0.5)
+    while not search.book.queued():
+        time.sleep(0.01)
+    search.close()
+    give(search.book_path.parent, Feedback("", "small steps", {}, {"lr": (0.001, 0.00101)}))
+    monkeypatch.setattr("automl_gpt_ray.listening.POLL_S", 60.0)
+    for name in "de":
+        assert 0.001 <= suggested(search, name)["lr"] <= 0.00101
+    assert len(search.book.feedback) == 1
