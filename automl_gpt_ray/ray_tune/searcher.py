@@ -203,10 +203,9 @@ class LLMSearch(Searcher):
         if not error and trial.state.ended and (result is None or trial.state is TrialState.STOPPED):
             return  # it was decided
         seen = self._clocks.total(trial, observation(result, self._step_key)) if result and not error else None
-        end = ended(trial, seen, self.brief, error)
         if seen and seen.step != trial.last_step:
             self.book.record(ResultReported(trial_id, seen))
-        self.book.record(end)
+        self.book.record(ended(trial, seen, self.brief, error))
         self.limits.saw(trial_id)
         if self._supply:
             self._supply.changed()
@@ -218,7 +217,8 @@ class LLMSearch(Searcher):
     def restore(self, checkpoint_path: str) -> None:
         """Rebuild everything from the journal, or from the snapshot's where that is gone; then `reconcile`."""
         bring_journal(self.book_path, Path(checkpoint_path))
-        self.close()
+        if self._supply:  # a book that was only read stays open: opened again, it would count as resumed twice
+            self.close()
         if (known := known_trials(Place.at(Path(checkpoint_path).parent))) is not None:
             self.reconcile(known)
 

@@ -13,6 +13,7 @@ from ray import tune
 from ray.tune.search import Searcher
 
 from automl_gpt_ray.errors import InputError, LLMUnavailable
+from automl_gpt_ray.events import RunResumed
 from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.feedback_file import give
 from automl_gpt_ray.journal import read_journal
@@ -270,3 +271,14 @@ def test_what_was_said_while_nobody_drove_the_run_binds_the_first_proposals_too(
     for name in "de":
         assert 0.001 <= suggested(search, name)["lr"] <= 0.00101
     assert len(search.book.feedback) == 1
+
+
+def test_one_driver_resumes_a_run_once(search, tmp_path):
+    suggested(search, "a")
+    state = tmp_path / "searcher-state.pkl"
+    search.save(str(state))
+    search.close()
+    assert [trial.id for trial in search.book.history().trials] == ["a"]
+    search.restore(str(state))  # as Ray does, of a searcher whose book was looked into
+    suggested(search, "b")
+    assert sum(isinstance(entry.event, RunResumed) for entry in read_journal(search.book_path)) == 1
