@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 from automl_gpt_ray.advisors.language import reread
@@ -13,14 +14,18 @@ from automl_gpt_ray.advisors.recalled import recalled_proposals
 from automl_gpt_ray.advisors.recipe import form_team
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.brief import Brief
+from automl_gpt_ray.errors import MAX_SHOWN, InputError, JobError, Problem
 from automl_gpt_ray.events import CallFailed, Event, RunResumed, RunStarted, TrialRequeued
-from automl_gpt_ray.journal import Journal
+from automl_gpt_ray.journal import Journal, json_values
 from automl_gpt_ray.llm.redaction import redact, secrets_in
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.replies import ReplyError
+from automl_gpt_ray.space import describe
+
+_BOUND = ("space", "metric", "mode", "max_steps", "step")
 
 
 def open_book(
@@ -38,16 +43,51 @@ def open_book(
         seed: Of the run.
         about: Written into the first event, for readers.
         also: Called with each event of the run, past ones first.
+
+    Raises:
+        JobError: The run began with another metric, direction, search space or length of training.
     """
-    journal = Journal(path, partial(redact, secrets=secrets_in()))
+    written = partial(redact, secrets=secrets_in())
+    journal = Journal(path, written)
     book = Book(journal, also)
     if book.started is not None:
+        if problems := departures(book.started.brief, json_values(brief.to_dict(), written)):
+            book.close()
+            raise JobError(str(path.parent), problems)
         book.record(RunResumed(journal.damage))
         return book
     objective, default = brief.objective, brief.space.default
     told = {"space": brief.space.explain(), **about}
     book.record(RunStarted(objective.metric, objective.mode, brief.max_steps, seed, default, brief.to_dict(), told))
     return book
+
+
+def departures(began: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
+    """Return what a run that began with one brief cannot go on with of another; both as a journal holds them."""
+    try:
+        before, after = _bound(began), _bound(now)
+    except (InputError, ValueError, KeyError):  # an older version's: that is no reason to refuse its runs
+        return []
+    found = []
+    for name in (*before, *(name for name in after if name not in before)):
+        if before.get(name) != after.get(name):
+            was, got = (_told(values.get(name)) for values in (before, after))
+            rule = f"must stay what the run began with ({was}), for its trials are compared with each other"
+            found.append(Problem(name, rule, got, "change it back, or begin a new run"))
+    return found
+
+
+def _bound(values: Mapping[str, Any]) -> dict[str, Any]:
+    # Read again: 1 and 1.0, or what was left out and its default, are the same. What is said of a parameter may change.
+    brief = Brief.from_dict({name: values[name] for name in _BOUND})
+    told = {"metric": brief.objective.metric, "mode": brief.objective.mode, "max_steps": brief.max_steps}
+    space = brief.space.parameters.items()
+    return told | {f"search space: {name}": p.model_copy(update={"description": ""}) for name, p in space}
+
+
+def _told(value: Any) -> str:
+    text = "nothing" if value is None else str(value) if isinstance(value, str | int) else describe(value)
+    return shorten(text, MAX_SHOWN, placeholder=" …")
 
 
 def open_supply(

@@ -15,7 +15,7 @@ from llm_server import LLMServer
 from tuning_answer import TuningAnswer
 
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.events import Decision, PromptSent, ReplyReceived, TrialEnded, TrialStarted
+from automl_gpt_ray.events import Decision, PromptSent, ReplyReceived, RunResumed, TrialEnded, TrialStarted
 from automl_gpt_ray.journal import Journal, read_journal
 from automl_gpt_ray.outcome import load_outcome
 from automl_gpt_ray.records import TrialState
@@ -139,6 +139,7 @@ def test_a_killed_run_goes_on_where_it_stood(tmp_path):
         resumed = python(*command, "--resume", folder)
     assert resumed.returncode == 0, resumed.stdout + resumed.stderr
     after = check_nothing_was_lost(before, journal, TRIALS)
+    assert len(events(journal, RunResumed)) == 1
     # What was training went on from a checkpoint, under its name; steps were repeated by one at most.
     for trial in before.values():
         if not trial.state.ended and trial.last_step >= 3 and trial.id in after:
