@@ -14,6 +14,7 @@ import typer
 
 from automl_gpt_ray import __version__, adopt_command, jobs_command, report_command, result_commands
 from automl_gpt_ray.errors import AutoMLGPTError, InputError, JobError, Problem
+from automl_gpt_ray.exit_codes import exit_code
 from automl_gpt_ray.streams import speak_utf8
 
 if TYPE_CHECKING:
@@ -29,9 +30,6 @@ app = typer.Typer(
 cards = typer.Typer(no_args_is_help=True, help="Data Cards and Model Cards.")
 app.add_typer(cards, name="cards")
 app.add_typer(adopt_command.app, name="experience")
-
-OUTAGE = 3
-"""Exit code of a run that an outage ended, as `llm.on_outage: fail` asks; what it found is kept."""
 
 JobFile = Annotated[Path, typer.Argument(help="Job file (YAML).", show_default=False)]
 Trials = Annotated[int | None, typer.Option(help="Number of trials.")]
@@ -87,7 +85,7 @@ def run(
 ) -> None:
     """Run a job: train for real, keep the best model, report its metrics on held-out test data.
 
-    Exit code: 0, 1 without a usable trial, 2 where the job is wrong, 3 where an outage ended the run.
+    Exit code: 0, 1 without a usable trial, 2 where the job is wrong, 3 where an outage ended it, 130 where Ctrl-C did.
     """
     overrides = _overrides(trials, time, address, data_path, llm_model, llm_url, no_llm, seed, settings)
     paid = {"budget.tokens": tokens, "budget.money": money}
@@ -116,7 +114,7 @@ def run(
         sys.stdout.write(outcome.to_json() + "\n")
     else:
         show_outcome(console, outcome)
-    raise typer.Exit(OUTAGE if outcome.failed else 0 if outcome.best_config is not None else 1)
+    raise typer.Exit(exit_code(outcome))
 
 
 @app.command()

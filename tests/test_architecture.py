@@ -98,6 +98,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
         "report_command",
         "result_commands",
         "tasks_command",
+        "exit_codes",
         "terminal",
         "cli",
     ),

@@ -172,8 +172,17 @@ def dump_json(items):
     return json.dumps({"proposals": items})
 
 
-@pytest.mark.parametrize(("failed", "values", "code"), [(True, [0.5], 3), (False, [0.5], 0), (False, [], 1)])
-def test_the_exit_code_of_a_run(call, tmp_path, monkeypatch, failed, values, code):
+@pytest.mark.parametrize(
+    ("failed", "values", "ended_by", "code"),
+    [
+        (True, [0.5], "an end", 3),
+        (False, [0.5], "an end", 0),
+        (False, [], "an end", 1),
+        (False, [0.5], "interrupted", 130),
+        (False, [], "interrupted", 130),
+    ],
+)
+def test_the_exit_code_of_a_run(call, tmp_path, monkeypatch, failed, values, ended_by, code):
     def fake(loaded, *_):
         assert loaded.job.limits.limits == {"tokens": 900, "money": 0.5, "trials": 5}
         book = Book()
@@ -181,7 +190,7 @@ def test_the_exit_code_of_a_run(call, tmp_path, monkeypatch, failed, values, cod
         book.record(TrialStarted("t1", proposed({"eta": 0.1})))
         for value in values:
             book.record(ResultReported("t1", Observation(1, {"accuracy": value}, 1.0)))
-        given = {"name": "x", "run_dir": tmp_path, "wall_seconds": 1.0, "ended_by": "an end", "journal": tmp_path}
+        given = {"name": "x", "run_dir": tmp_path, "wall_seconds": 1.0, "ended_by": ended_by, "journal": tmp_path}
         return summarise(book, failed=failed, **given)
 
     monkeypatch.setattr("automl_gpt_ray.ray_tune.run.run", fake)
@@ -189,7 +198,7 @@ def test_the_exit_code_of_a_run(call, tmp_path, monkeypatch, failed, values, cod
     found, out, _ = call("run", file, "--llm-model", "m", "--tokens", "900", "--money", "0.5")
     assert found == code
     assert "once it has used 900 tokens, 0.5 US dollars" in out
-    assert "ended because an end" in out
+    assert f"ended because {ended_by}" in out
 
 
 def test_describe_writes_a_card(call, tmp_path):
