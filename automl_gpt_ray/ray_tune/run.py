@@ -11,20 +11,17 @@ moment it is known, so a run that was killed goes on from there:
 
 from __future__ import annotations
 
-import os
 import time
 import uuid
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from automl_gpt_ray import __version__
 from automl_gpt_ray.config import Job, LoadedJob
 from automl_gpt_ray.errors import JobError, Problem, first_line
 from automl_gpt_ray.experience.gathering import recollection_of
 from automl_gpt_ray.experience.keeping import recalled
-from automl_gpt_ray.job_file import FILE_NAME as JOB_FILE
 from automl_gpt_ray.job_file import save_job
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.llm.client import LLMClient
@@ -135,7 +132,8 @@ def _searched(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: 
     searcher = _searcher(prepared.loaded, llm, place.folder)
     try:
         began -= searcher.book.seconds
-        _keep(prepared.loaded, place.folder)  # no sooner: the journal tells whether somebody else runs it
+        # The next resume holds to what this one was told. No sooner: the journal tells whether somebody else runs it.
+        save_job(prepared.loaded, place.folder)
         if not _ended(searcher):
             connect(prepared.loaded)
             with watched(tell, prepared.loaded, searcher):
@@ -146,13 +144,6 @@ def _searched(prepared: Prepared, llm: LLMClient | None, place: RunPlace, tell: 
         return finish(prepared, searcher, place, began, tell)
     finally:
         searcher.close()
-
-
-def _keep(loaded: LoadedJob, folder: Path) -> None:
-    """Save the job as it goes on from here, whole or not at all: the next resume holds to what this one was told."""
-    with TemporaryDirectory(dir=folder) as aside:
-        save_job(loaded, Path(aside))
-        os.replace(Path(aside) / JOB_FILE, folder / JOB_FILE)  # noqa: PTH105 - atomic, and Path.replace reads as text
 
 
 def _told(folder: Path) -> Recollection | None:
