@@ -62,6 +62,18 @@ def open_book(
     return book
 
 
+def begins(book: Book, folder: Path) -> bool:
+    """Return True for a run without trials.
+
+    Raises:
+        JobError: It has some, which nobody has taken up: new ones would count on theirs, and wait for those under way.
+    """
+    if book.history().trials:
+        remedy = "name another folder, or go on with `Tuner.restore(...)`"
+        raise JobError("LLMSearch", [Problem("journal", "must hold no run yet", str(folder), remedy)])
+    return True
+
+
 def departures(began: Mapping[str, Any], now: Mapping[str, Any]) -> list[Problem]:
     """Return what a run that began with one brief cannot go on with of another; both as a journal holds them."""
     try:

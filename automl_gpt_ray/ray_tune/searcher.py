@@ -5,8 +5,7 @@
     config = tune.TuneConfig(metric="accuracy", mode="max", num_samples=50, search_alg=search)
     tune.Tuner(trainable, param_space=space, tune_config=config).fit()
 
-`suggest` runs inside Ray's event loop, so it only takes what the prefetcher has ready. This file knows
-Ray's rules and nothing about how proposals are made.
+`suggest` runs inside Ray's event loop, so it only takes what the prefetcher has ready. Nothing is proposed here.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from automl_gpt_ray.helm import steer
 from automl_gpt_ray.journal import FILE_NAME
 from automl_gpt_ray.listening import Listener
 from automl_gpt_ray.llm.client import LLMClient
-from automl_gpt_ray.opening import open_book, open_supply, settle
+from automl_gpt_ray.opening import begins, open_book, open_supply, settle
 from automl_gpt_ray.outages import OutagePolicy
 from automl_gpt_ray.prefetch import Prefetcher
 from automl_gpt_ray.ray_tune.arguments import check_arguments, seed_of, whole
@@ -108,7 +107,8 @@ class LLMSearch(Searcher):
         self._budget, self._outages, self._recollection = budget or Budget(), outages, recollection
         self.listener: Callable[[], object] | None = None
         self._limits: RunBudget | None = None
-        self._rays, self._clocks, self.closed = dict[str, float | None](), Clocks(), frozenset[str]()
+        self._rays, self._clocks, self._settled = dict[str, float | None](), Clocks(), False
+        self.closed = frozenset[str]()
         self.rule: SteeringRule | None = None
         self.slots: Callable[[], int] | None = None
         self._steering: Steering | None = None
@@ -219,16 +219,15 @@ class LLMSearch(Searcher):
         bring_journal(self.book_path, Path(checkpoint_path))
         if self._supply:  # a book that was only read stays open: opened again, it would count as resumed twice
             self.close()
-        if (known := known_trials(Place.at(Path(checkpoint_path).parent))) is not None:
-            self.reconcile(known)
+        self.reconcile(known_trials(Place.at(Path(checkpoint_path).parent)))
 
-    def reconcile(self, known: Mapping[str, bool]) -> None:
+    def reconcile(self, known: Mapping[str, bool] | None) -> None:
         """Settle what the journal and Ray disagree about after a kill.
 
-        A trial under way that is not in `known` (id to whether Ray takes it for ended) is trained anew. One that
-        has ended but that Ray takes up again is in `closed`: its further results are ignored.
+        A trial under way that is not in `known` (id to whether Ray takes it for ended; None says nothing) is trained
+        anew. One that has ended but that Ray takes up again is in `closed`: its further results are ignored.
         """
-        self.closed = settle(self.book, known)
+        self.closed, self._settled = frozenset[str]() if known is None else settle(self.book, known), True
         self._limits = None  # counted anew: a trial that was sent back has not begun
 
     def stop_asking(self) -> None:
@@ -282,6 +281,7 @@ class LLMSearch(Searcher):
 
     def _start(self) -> Prefetcher:
         book, brief, folder = self.book, self.brief, self.book_path.parent
+        self._settled = self._settled or begins(book, folder)
         # Before anything is proposed: what was said while nobody drove the run binds the first proposals too.
         Listener(book, brief.space, folder, lambda: None).look()
         llm = self._llm and within(self._llm, self._budget, book.spending)

@@ -12,7 +12,7 @@ import pytest
 from ray import tune
 from ray.tune.search import Searcher
 
-from automl_gpt_ray.errors import InputError, LLMUnavailable
+from automl_gpt_ray.errors import InputError, JobError, LLMUnavailable
 from automl_gpt_ray.events import RunResumed
 from automl_gpt_ray.feedback import Feedback
 from automl_gpt_ray.feedback_file import give
@@ -149,6 +149,28 @@ def test_restore_falls_back_on_the_journal_in_the_snapshot(search, tmp_path, mon
     copy.restore_from_dir(str(folder))
     assert [(t.id, t.state) for t in copy.book.history().trials] == [("t0", TrialState.COMPLETED)]
     copy.close()
+
+
+@pytest.mark.parametrize("steered", [False, True])
+def test_a_folder_with_a_run_in_it_is_refused_unless_that_is_taken_up(tmp_path, steered):
+    def begun():
+        made = LLMSearch(journal=tmp_path, max_steps=3)
+        made.set_search_properties("loss", "min", {"a": tune.uniform(0, 1)}, num_samples=4)
+        if steered:
+            made.share(SteeringRule(audit=0.0))
+        return made
+
+    search = begun()
+    suggested(search, "t0")
+    search.close()
+    suggested(search, "t1")  # the same searcher, which only rested
+    search.close()
+    again = begun()
+    with pytest.raises(JobError, match="`journal`: must hold no run yet"):  # its trials would be waited for
+        again.suggest("t2")
+    again.reconcile({})
+    assert suggested(again, "t2")["a"] >= 0
+    again.close()
 
 
 @pytest.mark.parametrize("steered", [False, True])

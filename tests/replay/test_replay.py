@@ -50,6 +50,8 @@ def asked(folder, count=25, space=PLAIN, objective=MINIMISE, seed=3, advisor=Non
 
 def searched(folder, llm=None, trials=30, **arguments):
     searcher = search(folder, llm)
+    if arguments.get("first"):  # it goes on, as a driver says that takes up a run
+        searcher.reconcile({})
     drive(searcher, trials, **arguments)
     searcher.close()
     return folder
