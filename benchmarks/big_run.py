@@ -113,6 +113,7 @@ class BigRun:
             idle = SimpleNamespace(Condition=threading.Condition, Thread=Idle)
             stack.enter_context(patch.object(prefetch, "threading", idle))
             self._all += remembered(self._search.book, self._asha, self._brief, self._known, self._rng)
+            self._search.reconcile({})  # taken up, as by a driver that resumes
             supply = self._supply = self._search._start()  # noqa: SLF001 - its threads are the simulation's
             supply._stock.demand._clock = self._clock.monotonic  # noqa: SLF001 - a default, bound on import
             for lane in supply._lanes.values():  # noqa: SLF001 - likewise

@@ -237,7 +237,7 @@ def test_a_metric_without_a_value_on_the_validation_data_is_an_error(tmp_path, m
         metric=metric,
     )
     assert check_data(card, metric="rmse" if target else "accuracy")["validation"] == 2
-    with pytest.raises(DataError, match=f"`{metric}` must be defined"):
+    with pytest.raises(DataError, match=f"`{metric}` must have a value"):
         check_data(card, metric=metric)
 
 
