@@ -19,6 +19,9 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from automl_gpt_ray.errors import FieldProblems, Problem
 from automl_gpt_ray.records import Usage
 
+INTERRUPTED = "interrupted"
+"""What ended a run that nothing ended: its driver was told to stop."""
+
 Money = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 PerMillion = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 

@@ -221,6 +221,11 @@ def first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
+def reason_of(error: OSError) -> str:
+    """Return why a file could not be read or written, without its name; some errors have but a text."""
+    return error.strerror or first_line(error)
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Return "did you mean `x`?" for the closest known word, or the list of known ones."""
     words = sorted(known)

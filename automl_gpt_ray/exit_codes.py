@@ -17,8 +17,10 @@ INTERRUPTED = 130
 
 def exit_code(outcome: Outcome) -> int:
     """Return the exit code of a run that came to `outcome`."""
+    from automl_gpt_ray.budget import INTERRUPTED as STOPPED  # not before: a command starts fast
+
     if outcome.failed:
         return OUTAGE
-    if outcome.ended_by == "interrupted":
+    if outcome.ended_by == STOPPED:
         return INTERRUPTED
     return NOTHING if outcome.best_config is None else 0

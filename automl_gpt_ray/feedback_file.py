@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from automl_gpt_ray.errors import JobError, Problem, first_line, shown
+from automl_gpt_ray.errors import JobError, Problem, reason_of, shown
 from automl_gpt_ray.feedback import MAX_TEXT, Feedback, Value
 from automl_gpt_ray.hints import hint_problems
 from automl_gpt_ray.space import SearchSpace
@@ -48,7 +48,7 @@ def give(folder: Path, said: Feedback) -> Feedback:
         finally:
             os.close(file)
     except OSError as error:
-        rule = f"must be a folder that can be written ({error.strerror or first_line(error)})"
+        rule = f"must be a folder that can be written ({reason_of(error)})"
         raise JobError("feedback", [Problem("RUN_DIR", rule, str(folder))]) from None
     return made
 

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 import typer
 
 from automl_gpt_ray.errors import JobError, Problem
+from automl_gpt_ray.exit_codes import INTERRUPTED
 
 if TYPE_CHECKING:
     from automl_gpt_ray.jobs.server import JobServer, JobState
     from automl_gpt_ray.jobs.submitting import Submitted
 
 VARIABLE = "RAY_API_SERVER_ADDRESS"
-INTERRUPTED = 130
 
 Id = Annotated[str, typer.Argument(help="Id that `submit` printed.", show_default=False)]
 Address = Annotated[str | None, typer.Option(help=f"Job server, e.g. http://head:8265; default: {VARIABLE}.")]

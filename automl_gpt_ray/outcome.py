@@ -16,7 +16,7 @@ from automl_gpt_ray.audit import Audit, audit_of
 from automl_gpt_ray.book import Book
 from automl_gpt_ray.budget import Budget, Used
 from automl_gpt_ray.curves.ledger import Score
-from automl_gpt_ray.errors import JobError, Problem, first_line
+from automl_gpt_ray.errors import JobError, Problem, reason_of
 from automl_gpt_ray.limits import Limit
 from automl_gpt_ray.lineage import Applied
 from automl_gpt_ray.pareto import LimitCheck, ParetoRow, check_limits, pareto_front
@@ -129,7 +129,7 @@ class Outcome:
             draft.write_text(self.to_json() + "\n", encoding="utf-8")
             os.replace(draft, path)  # noqa: PTH105 - atomic, and Path.replace reads as a text operation
         except OSError as error:
-            rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+            rule = f"must be a file that can be written ({reason_of(error)})"
             remedy = f"free some room and resume: `automl-gpt-ray run --resume {self.run_dir}`"
             raise JobError(self.name, [Problem("run_dir", rule, str(path), remedy)]) from None
         return path

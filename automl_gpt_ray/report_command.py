@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from automl_gpt_ray.errors import JobError, Problem, first_line
+from automl_gpt_ray.errors import JobError, Problem, reason_of
 
 
 def report(
@@ -34,7 +34,7 @@ def report(
             written = write_reports(folder, out or (Path(FILE_NAME) if copied else None))
     except OSError as error:
         got = str(error.filename or out or run_dir)  # a disk that is full names no file
-        rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+        rule = f"must be a file that can be written ({reason_of(error)})"
         raise JobError("report", [Problem("--out", rule, got, "name another with --out")]) from None
     for path in written:
         sys.stdout.write(f"{path} ({path.stat().st_size / 1e6:.2f} MB)\n")

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from automl_gpt_ray.errors import JobError, Problem, first_line
+from automl_gpt_ray.errors import JobError, Problem, reason_of
 
 RunDir = Annotated[str, typer.Argument(help="Folder or URI of a run.", show_default=False)]
 SHOWN = 30
@@ -49,7 +49,7 @@ def trials(
         try:
             count = write_trials(folder, out)
         except OSError as error:
-            rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+            rule = f"must be a file that can be written ({reason_of(error)})"
             raise JobError("trials", [Problem("--out", rule, str(out), "name another")]) from None
     sys.stdout.write(f"{count} trials written to {out}\n")
 
@@ -72,7 +72,7 @@ def export(
     try:
         out.write_text(text, encoding="utf-8")
     except OSError as error:
-        rule = f"must be a file that can be written ({error.strerror or first_line(error)})"
+        rule = f"must be a file that can be written ({reason_of(error)})"
         raise JobError("export", [Problem("--out", rule, str(out), "name another")]) from None
 
 

@@ -13,16 +13,13 @@ from datetime import timedelta
 from typing import Any, Protocol, final
 
 from automl_gpt_ray.book import Book
-from automl_gpt_ray.budget import PAID, Budget, Ending, Used, endings
+from automl_gpt_ray.budget import INTERRUPTED, PAID, Budget, Ending, Used, endings
 from automl_gpt_ray.events import Decision, TrialEnded
 from automl_gpt_ray.llm.budgeted import Budgeted, Spent
 from automl_gpt_ray.llm.client import LLMClient
 from automl_gpt_ray.records import TrialState
 from automl_gpt_ray.replies import SOURCE as LANGUAGE
 from automl_gpt_ray.spending import Spending
-
-INTERRUPTED = "interrupted"
-"""What ended a run that nothing ended: its driver was told to stop."""
 
 
 class Supply(Protocol):

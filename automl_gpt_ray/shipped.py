@@ -6,7 +6,7 @@ import shutil
 from importlib.util import find_spec
 from pathlib import Path
 
-from automl_gpt_ray.errors import JobError, Problem, did_you_mean, first_line
+from automl_gpt_ray.errors import JobError, Problem, did_you_mean, reason_of
 
 _PACKAGE = Path(__file__).resolve().parent
 FOLDERS = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
@@ -58,4 +58,4 @@ def _why(error: OSError) -> str:
     # `copytree` gathers the troubles of all files: (from, to, text) of each. One disk has one trouble.
     if isinstance(error, shutil.Error) and error.args and error.args[0]:
         return str(error.args[0][0][-1])
-    return error.strerror or first_line(error)
+    return reason_of(error)

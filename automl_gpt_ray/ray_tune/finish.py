@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 from automl_gpt_ray.book import Book
+from automl_gpt_ray.budget import INTERRUPTED
 from automl_gpt_ray.events import RunEnded, Tested
 from automl_gpt_ray.experience.keeping import remember
 from automl_gpt_ray.journal import read_journal
@@ -19,7 +20,6 @@ from automl_gpt_ray.ray_tune.run_place import RunPlace
 from automl_gpt_ray.ray_tune.searcher import LLMSearch
 from automl_gpt_ray.ray_tune.trial import score
 from automl_gpt_ray.records import TrialRecord
-from automl_gpt_ray.run_budget import INTERRUPTED
 from automl_gpt_ray.scorekeeper import Scorekeeper
 
 

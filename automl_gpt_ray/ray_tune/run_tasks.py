@@ -21,6 +21,7 @@ from automl_gpt_ray.assignment.choice import Assignment
 from automl_gpt_ray.assignment.open_job import OpenJob, assigned_jobs, task_of
 from automl_gpt_ray.assignment.registry import Registry
 from automl_gpt_ray.assignment.saved_open_job import assigned_before, save_open_job, saved_open_job
+from automl_gpt_ray.budget import INTERRUPTED
 from automl_gpt_ray.cards import ModelCard
 from automl_gpt_ray.config import LLMOptions, LoadedJob, read_job
 from automl_gpt_ray.errors import InputError, JobError
@@ -41,8 +42,6 @@ from automl_gpt_ray.storage import joined
 
 MakeClient = Callable[[LLMOptions], LLMClient]
 Show = Callable[[Sequence[Assignment], Registry], object]
-INTERRUPTED = "interrupted"
-"""What `RunBudget.ended_by` says of a run that nothing but a person or a signal ended."""
 
 
 def assign_models(
